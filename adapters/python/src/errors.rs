@@ -72,6 +72,7 @@ pub(crate) fn engine_exception(error: sessile::Error) -> PyErr {
 pub(crate) fn session_exception(error: sessile_web::SessionError) -> PyErr {
     match error {
         sessile_web::SessionError::Store(error) => engine_exception(error.cause()),
+        sessile_web::SessionError::Unreachable => engine_exception(sessile::Error::Unreachable),
         sessile_web::SessionError::TooLarge { .. } => TooLarge::new_err(error.to_string()),
         sessile_web::SessionError::Conflict { .. } => Conflict::new_err(error.to_string()),
         sessile_web::SessionError::InvalidCsrfToken => InvalidCSRFToken::new_err(error.to_string()),

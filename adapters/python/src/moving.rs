@@ -20,7 +20,10 @@ use pyo3::{
     types::{PyBytes, PyDict},
 };
 use sessile::Error;
-use sessile_web::{Session, SessionManager, SessionRequest, adapter::SessionExt};
+use sessile_web::{
+    Session, SessionManager, SessionRequest,
+    adapter::{SessionExt, ready},
+};
 
 use crate::{
     errors::{engine_exception, session_exception},
@@ -137,7 +140,12 @@ fn create(sessions: &SessionManager, pairs: Pairs) -> Result<Bytes, Pairs> {
         .map(|(key, json)| (key.as_str(), Some(json.clone())));
     let mut headers = HeaderMap::new();
     let is_stored = session.change_json(changes).is_ok()
-        && SessionManager::commit(&session, StatusCode::OK, &mut headers).is_ok();
+        && ready(SessionManager::commit(
+            &session,
+            StatusCode::OK,
+            &mut headers,
+        ))
+        .is_ok();
     let cookie = headers
         .get(SET_COOKIE)
         .filter(|_| is_stored)

@@ -19,7 +19,10 @@ use pyo3::{
     prelude::*,
     types::{PyBytes, PyDict, PyList, PyMapping, PyString, PyTuple},
 };
-use sessile_web::{CommitError, Session, SessionManager, adapter::SessionExt};
+use sessile_web::{
+    CommitError, Session, SessionManager,
+    adapter::{SessionExt, ready},
+};
 
 use crate::errors::engine_exception;
 
@@ -176,10 +179,10 @@ impl<'py> Response<'py> {
     ) -> Result<(), CommitError> {
         if session.is_busy() || self.is_read && session.has_work() {
             self.py
-                .detach(|| SessionManager::commit(session, status, headers))
+                .detach(|| ready(SessionManager::commit(session, status, headers)))
         } else {
             // Nothing is stored, so this does not wait for a lock.
-            SessionManager::commit(session, status, headers)
+            ready(SessionManager::commit(session, status, headers))
         }
     }
 
@@ -229,8 +232,9 @@ impl<'py> Response<'py> {
         }
         if self.expired.is_some() {
             let (_, token) = pair.split_once('=').unwrap_or((pair, ""));
-            let cache = self.sessions.cache();
-            self.py.detach(|| cache.end_by_token(token.as_bytes()));
+            if let Some(cache) = self.sessions.cache().local() {
+                self.py.detach(|| cache.end_by_token(token.as_bytes()));
+            }
         }
         text
     }

@@ -179,7 +179,7 @@ impl Visit {
         drop(visit);
         if removals.is_ok_and(|removals| Self::apply(slf.py(), &session, &removals).is_ok()) {
             // A failure cannot be reported: the application's exception is being raised.
-            drop(slf.py().detach(|| session.store_sign_out()));
+            drop(slf.py().detach(|| ready(session.store_sign_out())));
         }
         slf.borrow_mut().stage = Stage::Failed;
         without_blocking(slf.py(), &session, || session.detach());
@@ -233,9 +233,9 @@ impl Visit {
 
     fn sign_out(slf: &Bound<'_, Self>) -> PyResult<()> {
         let session = slf.borrow().session()?;
-        slf.py().detach(|| ready(session.sign_out()));
+        let ended = slf.py().detach(|| ready(session.sign_out()));
         slf.borrow_mut().forget();
-        Ok(())
+        ended.map_err(session_exception)
     }
 
     fn rotate(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -264,12 +264,13 @@ impl Visit {
     /// Returns true if the session exists.
     fn is_alive(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let session = slf.borrow().session()?;
-        Ok(slf.py().detach(|| session.is_alive()))
+        Ok(slf.py().detach(|| ready(session.is_alive())))
     }
 
     fn user_sessions(slf: &Bound<'_, Self>) -> PyResult<Vec<SessionInfo>> {
         let session = slf.borrow().session()?;
         let sessions = slf.py().detach(|| ready(session.user_sessions()));
+        let sessions = sessions.map_err(session_exception)?;
         Ok(sessions.into_iter().map(SessionInfo::from).collect())
     }
 
@@ -284,11 +285,16 @@ impl Visit {
         let Ok(handle) = handle.parse::<sessile::Handle>() else {
             return Ok(false);
         };
-        let (is_current, is_ended) = slf.py().detach(|| {
+        let (is_current, ended) = slf.py().detach(|| {
             let is_current = session.handle() == Some(handle);
-            let is_ended = session.is_authenticated() && ready(session.end_by_handle(&handle));
-            (is_current, is_ended)
+            let ended = if session.is_authenticated() {
+                ready(session.end_by_handle(&handle))
+            } else {
+                Ok(false)
+            };
+            (is_current, ended)
         });
+        let is_ended = ended.map_err(session_exception)?;
         if is_current && is_ended {
             slf.borrow_mut().forget();
             dict.clear();
@@ -298,14 +304,15 @@ impl Visit {
 
     fn sign_out_others(slf: &Bound<'_, Self>) -> PyResult<usize> {
         let session = slf.borrow().session()?;
-        Ok(slf.py().detach(|| ready(session.sign_out_others())))
+        let ended = slf.py().detach(|| ready(session.sign_out_others()));
+        ended.map_err(session_exception)
     }
 
     fn sign_out_everywhere(slf: &Bound<'_, Self>) -> PyResult<usize> {
         let session = slf.borrow().session()?;
         let ended = slf.py().detach(|| ready(session.sign_out_everywhere()));
         slf.borrow_mut().forget();
-        Ok(ended)
+        ended.map_err(session_exception)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

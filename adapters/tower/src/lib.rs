@@ -88,7 +88,7 @@
 //!     Form(form): Form<SignOut>,
 //! ) -> Result<Redirect, SessionError> {
 //!     session.check_csrf(&form.csrf)?;
-//!     session.sign_out().await;
+//!     session.sign_out().await?;
 //!     Ok(Redirect::to("/sign-in"))
 //! }
 //!
@@ -186,7 +186,7 @@
 //! | 409 | the user has too many sessions |
 //! | 429 | the [admission hook](sessile::SessionCacheBuilder::admission) denied a new session |
 //! | 500 | the session exceeds [`max_session_size`](sessile::SessionCacheBuilder::max_session_size), or the layer is missing |
-//! | 503, with `Retry-After` | the cache is full and no session can be evicted |
+//! | 503, with `Retry-After` | the cache is full and no session can be evicted, or the store cannot be reached |
 //!
 //! A client may repeat a request that was answered with 409: it then carries the new cookie, or
 //! none. For a replaced cookie the response sets no cookie, because that would overwrite the new
@@ -213,7 +213,7 @@
 //! fn news(session: Session) -> impl Stream<Item = Result<&'static str, Infallible>> {
 //!     stream::unfold(session, |session| async move {
 //!         tokio::time::sleep(Duration::from_secs(5)).await;
-//!         session.is_alive().then_some((Ok("news\n"), session))
+//!         session.is_alive().await.then_some((Ok("news\n"), session))
 //!     })
 //! }
 //!
@@ -319,8 +319,7 @@
 //! ```
 //!
 //! # Migrating from tower-sessions and axum-login
-//! There is no store to choose, and only verbs that may reach a store in a later version are
-//! `async`.
+//! A store is optional, and only verbs that may reach one are `async`.
 //!
 //! | there | here |
 //! |---|---|
@@ -355,8 +354,8 @@ pub use sessile::{CookieError, Handle, SameSite, Timeouts};
 #[cfg(feature = "testing")]
 pub use sessile_web::testing;
 pub use sessile_web::{
-    CommitError, Key, ManagerError, MissingSession, Session, SessionError, SessionInfo, SessionKey,
-    SessionManager, SessionManagerBuilder, SignIn, safe_redirect_path,
+    Cache, CommitError, Key, ManagerError, MissingSession, Session, SessionError, SessionInfo,
+    SessionKey, SessionManager, SessionManagerBuilder, SignIn, safe_redirect_path,
 };
 #[cfg(feature = "axum")]
 pub use sessile_web::{NotSignedIn, SignedIn};

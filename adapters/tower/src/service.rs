@@ -1,8 +1,10 @@
 //! The service: a session begins with the request and is committed before the response's headers
 //! are sent.
 //!
-//! It boxes no future and calls the inner service at once, so it needs no clone of it. If a handler
-//! panics or a client disconnects, the future is dropped and nothing is stored.
+//! It calls the inner service at once, so it needs no clone of it. A future is boxed only where the
+//! commit may wait for a store; a local cache never does. If a handler panics or a client
+//! disconnects, the future is dropped and nothing is stored, or a commit that waited for the store
+//! is not awaited.
 
 use core::{
     any::Any,
@@ -10,9 +12,9 @@ use core::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response, StatusCode, header::CONTENT_TYPE};
+use http::{HeaderMap, Request, Response, StatusCode, header::CONTENT_TYPE};
 use pin_project_lite::pin_project;
-use sessile_web::{CommitError, Session, SessionManager};
+use sessile_web::{CommitError, Session, SessionManager, adapter::SessionExt};
 use tower_service::Service;
 
 use crate::SessionLayer;
@@ -53,18 +55,32 @@ where
         ResponseFuture {
             inner: self.inner.call(request),
             session,
+            waiting: None,
         }
     }
 }
 
 pin_project! {
     /// Resolves to the response after the session is committed.
-    pub struct ResponseFuture<F> {
+    pub struct ResponseFuture<F>
+    where
+        F: Future,
+    {
         #[pin]
         inner: F,
         session: Option<Session>,
+        waiting: Option<Box<Waiting<F::Output>>>,
     }
 }
+
+/// A response whose commit waits for the store.
+struct Waiting<R> {
+    /// Without its headers, which the commit has.
+    response: Option<R>,
+    commit: Pin<Box<dyn Future<Output = Committed> + Send>>,
+}
+
+type Committed = (HeaderMap, Result<(), CommitError>);
 
 impl<F, ResBody, E> Future for ResponseFuture<F>
 where
@@ -76,11 +92,53 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let answer = this.inner.poll(context);
-        match this.session {
-            Some(session) => answer.map_ok(|response| commit(session, response)),
-            None => answer,
+        if let Some(waiting) = this.waiting {
+            return waiting.poll(context);
         }
+        let answer = this.inner.poll(context);
+        let Some(session) = this.session else {
+            return answer;
+        };
+        let Poll::Ready(Ok(mut response)) = answer else {
+            return answer;
+        };
+        let status = status_of(&response);
+        match session.commit_now(status, response.headers_mut()) {
+            Some(stored) => Poll::Ready(Ok(finish(stored, response))),
+            None => {
+                let waiting = Waiting::new(session.clone(), status, response);
+                this.waiting.insert(waiting).poll(context)
+            }
+        }
+    }
+}
+
+impl<B: Default + 'static, E> Waiting<Result<Response<B>, E>> {
+    #[cold]
+    fn new(session: Session, status: StatusCode, mut response: Response<B>) -> Box<Self> {
+        let mut headers = core::mem::take(response.headers_mut());
+        let commit = Box::pin(async move {
+            let stored = SessionManager::commit(&session, status, &mut headers).await;
+            (headers, stored)
+        });
+        Box::new(Self {
+            response: Some(Ok(response)),
+            commit,
+        })
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Response<B>, E>> {
+        let Poll::Ready((headers, stored)) = self.commit.as_mut().poll(context) else {
+            return Poll::Pending;
+        };
+        let response = self
+            .response
+            .take()
+            .expect("polled once more after completion");
+        Poll::Ready(response.map(|mut response| {
+            *response.headers_mut() = headers;
+            finish(stored, response)
+        }))
     }
 }
 
@@ -103,12 +161,19 @@ where
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiscardChanges;
 
-fn commit<B: Default + 'static>(session: &Session, mut response: Response<B>) -> Response<B> {
-    let status = match response.extensions().get::<DiscardChanges>() {
+/// Returns the status that decides what is stored.
+fn status_of<B>(response: &Response<B>) -> StatusCode {
+    match response.extensions().get::<DiscardChanges>() {
         Some(DiscardChanges) => StatusCode::INTERNAL_SERVER_ERROR,
         None => response.status(),
-    };
-    match SessionManager::commit(session, status, response.headers_mut()) {
+    }
+}
+
+fn finish<B: Default + 'static>(
+    stored: Result<(), CommitError>,
+    response: Response<B>,
+) -> Response<B> {
+    match stored {
         Ok(()) => response,
         Err(error) => error_response(&error, response),
     }

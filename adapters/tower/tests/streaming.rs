@@ -164,7 +164,7 @@ fn watch(session: Session, ticks: UnboundedReceiver<()>, sent: Sender<()>) -> Bo
         let sent = sent.clone();
         async move {
             ticks.recv().await?;
-            if !session.is_alive() {
+            if !session.is_alive().await {
                 return None;
             }
             sent.send(()).unwrap();

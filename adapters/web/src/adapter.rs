@@ -14,12 +14,14 @@ use core::{
 };
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::{
     CommitError, Session, SessionError,
     changes::Change,
+    commit,
     key::is_reserved,
+    perform::Operation,
     persist::Phase,
     redirect::sign_in_address,
     session::{check_name, check_size},
@@ -78,7 +80,7 @@ pub trait SessionExt: sealed::Sealed {
     /// # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
     /// # let session = SessionManager::new(cache).begin(&HeaderMap::new());
     /// session.insert("state", "begun")?;
-    /// SessionManager::commit(&session, StatusCode::OK, &mut HeaderMap::new())?;
+    /// ready(SessionManager::commit(&session, StatusCode::OK, &mut HeaderMap::new()))?;
     /// assert!(matches!(session.insert("state", "done"), Err(SessionError::AlreadyCommitted)));
     ///
     /// session.detach();
@@ -94,7 +96,16 @@ pub trait SessionExt: sealed::Sealed {
     ///
     /// # Errors
     /// If the removal cannot be stored.
-    fn store_sign_out(&self) -> Result<(), CommitError>;
+    fn store_sign_out(&self) -> impl Future<Output = Result<(), CommitError>> + Send;
+
+    /// Commits as [`SessionManager::commit`](crate::SessionManager::commit) does, if that needs no
+    /// store: on a local cache, or if there is nothing to store. Otherwise returns `None`, and
+    /// nothing has changed. It allocates no future.
+    fn commit_now(
+        &self,
+        status: StatusCode,
+        headers: &mut HeaderMap,
+    ) -> Option<Result<(), CommitError>>;
 
     /// Returns true if the request has a stored session.
     fn is_stored(&self) -> bool;
@@ -184,8 +195,16 @@ impl SessionExt for Session {
         (state.detached, state.committed) = (true, false);
     }
 
-    fn store_sign_out(&self) -> Result<(), CommitError> {
-        self.store(State::store_sign_out)
+    async fn store_sign_out(&self) -> Result<(), CommitError> {
+        self.perform(Operation::SaveSignOut).await.stored
+    }
+
+    fn commit_now(
+        &self,
+        status: StatusCode,
+        headers: &mut HeaderMap,
+    ) -> Option<Result<(), CommitError>> {
+        commit::commit_now(self, status, headers)
     }
 
     fn is_stored(&self) -> bool {

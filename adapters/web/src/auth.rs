@@ -7,7 +7,8 @@ use bytes::Bytes;
 use sessile::{Error, Handle, SessionId};
 
 use crate::{
-    CommitError, Session, SessionError, SignIn,
+    Cache, CommitError, Session, SessionError, SignIn,
+    adapter::ready,
     changes::Change,
     csrf::{CsrfMac, FormBinding},
     key::{FORM, PERSISTENT, REMEMBERED, USER},
@@ -50,7 +51,9 @@ impl Session {
         let name = serde_json::to_vec(&sign_in.user).map_err(SessionError::Encode)?;
         self.change(|state, request| {
             state.check_response()?;
+            state.check_readable(request)?;
             check_size(request, USER, name.len())?;
+            state.forget_forms();
             let is_anothers = state.user(request).is_some_and(|user| user != sign_in.user);
             state.changes.push(USER, Change::Set(name.into()));
             match sign_in.remember {
@@ -67,9 +70,22 @@ impl Session {
 
     /// Signs out: ends the session at once, for any status of the response, and removes the cookie
     /// with the response. The session is empty then, and the pending changes are discarded; a later
-    /// insert creates a new session. On a local cache the future is ready at the first poll.
-    pub async fn sign_out(&self) {
-        self.with(State::sign_out);
+    /// insert creates a new session. On a local cache the future is ready at the first poll, and
+    /// there is no error.
+    ///
+    /// With a store, no request of this process opens the session from the first poll on, and no
+    /// request of another process 100 ms after the store has confirmed it.
+    ///
+    /// # Errors
+    /// [`Unreachable`](SessionError::Unreachable) if the store did not confirm the end. Then it is
+    /// queued until the store does, and the response still removes the cookie.
+    pub async fn sign_out(&self) -> Result<(), SessionError> {
+        let ids = self.begin_sign_out().await;
+        let ended = self.manager().cache().end_each(&ids).await;
+        ended.map_err(|error| {
+            tracing::warn!(%error, "end of a session was not confirmed; it is queued");
+            SessionError::from(error)
+        })
     }
 
     /// Returns the name of the signed-in user, including a [`sign_in`](Self::sign_in) of this
@@ -124,6 +140,7 @@ impl Session {
     pub fn rotate(&self) -> Result<(), SessionError> {
         self.change(|state, _| {
             state.check_response()?;
+            state.forget_forms();
             state.pending.rotate = true;
             Ok(())
         })
@@ -175,9 +192,12 @@ impl Session {
     pub fn csrf_token(&self) -> Result<String, SessionError> {
         self.store(|state, request| {
             state.is_used = true;
-            let id = state.settle_id(request)?;
             let cache = request.manager.cache();
-            let token = FormBinding::of(cache, &id).mac(cache).mask();
+            let form = match cache {
+                Cache::Local(_) => FormBinding::of(cache, &state.settle_id(request)?),
+                Cache::Tiered(_) => state.settle_form(request)?,
+            };
+            let token = form.mac(cache).mask();
             token.map_err(|error| SessionError::Store(error.into()))
         })
     }
@@ -201,17 +221,21 @@ impl Session {
     /// # Errors
     /// [`InvalidCsrfToken`](SessionError::InvalidCsrfToken), also without a session.
     pub fn check_csrf(&self, token: &str) -> Result<(), SessionError> {
-        let is_right = self.with(|state, request| {
+        let is_right = self.read(|state, request| {
             let cache = request.manager.cache();
-            let live = state.stored.live(request)?;
             let given = CsrfMac::unmask(token)?;
+            let is_reserved = state.verifies_reserved(cache, &given);
+            let Some(live) = state.stored.live(request) else {
+                return Some(is_reserved);
+            };
             let current = FormBinding::of(cache, &live.id).verify(cache, &given);
             let before = live
                 .data
                 .find(FORM)
                 .and_then(|json| FormBinding::from_json(&json));
-            Some(current | before.is_some_and(|before| before.verify(cache, &given)))
-        });
+            let before = before.is_some_and(|before| before.verify(cache, &given));
+            Some(is_reserved | current | before)
+        })?;
         if is_right == Some(true) {
             Ok(())
         } else {
@@ -243,7 +267,8 @@ impl State {
             self.keep_for_forms(request);
             let is_settled = self.stored.live(request).is_some() && !self.changes_id(request);
             if !is_settled {
-                self.store_now(request)?;
+                // Only on a local cache, where nothing waits.
+                ready(self.store_now(request))?;
             }
         }
         match self.stored.live(request) {
@@ -257,7 +282,7 @@ impl State {
     }
 
     /// Records that a session without a user is kept for its forms even if it has no other data.
-    fn keep_for_forms(&mut self, request: &Request) {
+    pub(crate) fn keep_for_forms(&mut self, request: &Request) {
         let live = self.stored.live(request);
         let is_noted =
             live.is_some_and(|live| live.authenticated || live.data.find(FORM).is_some());

@@ -8,6 +8,8 @@ use axum_core::{
 };
 use http::{HeaderValue, StatusCode, header, request::Parts};
 
+use sessile::Error;
+
 use crate::{
     CommitError, MissingSession, Session, SessionError, adapter::SessionExt,
     commit::RETRY_AFTER_SECONDS,
@@ -17,7 +19,7 @@ impl<S: Sync> FromRequestParts<S> for Session {
     type Rejection = MissingSession;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, MissingSession> {
-        session_of(parts).ok_or(MissingSession)
+        loaded(parts).await.ok_or(MissingSession)
     }
 }
 
@@ -29,7 +31,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Session {
         parts: &mut Parts,
         _state: &S,
     ) -> Result<Option<Self>, Self::Rejection> {
-        Ok(session_of(parts))
+        Ok(loaded(parts).await)
     }
 }
 
@@ -50,6 +52,7 @@ impl<S: Sync> FromRequestParts<S> for SignedIn {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, NotSignedIn> {
         let session = session_of(parts).ok_or(NotSignedIn::MissingSession)?;
+        session.load().await.map_err(|_| NotSignedIn::Unreachable)?;
         match session.user() {
             Some(user) => Ok(Self { user, session }),
             None => Err(NotSignedIn::Anonymous {
@@ -60,13 +63,14 @@ impl<S: Sync> FromRequestParts<S> for SignedIn {
 }
 
 impl<S: Sync> OptionalFromRequestParts<S> for SignedIn {
-    type Rejection = MissingSession;
+    type Rejection = NotSignedIn;
 
     async fn from_request_parts(
         parts: &mut Parts,
         _state: &S,
-    ) -> Result<Option<Self>, MissingSession> {
-        let session = session_of(parts).ok_or(MissingSession)?;
+    ) -> Result<Option<Self>, NotSignedIn> {
+        let session = session_of(parts).ok_or(NotSignedIn::MissingSession)?;
+        session.load().await.map_err(|_| NotSignedIn::Unreachable)?;
         Ok(session.user().map(|user| Self { user, session }))
     }
 }
@@ -76,7 +80,14 @@ fn session_of(parts: &Parts) -> Option<Session> {
     parts.extensions.get().cloned()
 }
 
-/// The rejection of [`SignedIn`].
+/// Returns the session, loaded. An error is kept for the first verb that needs the session.
+async fn loaded(parts: &Parts) -> Option<Session> {
+    let session = session_of(parts)?;
+    let _ = session.load().await;
+    Some(session)
+}
+
+/// The rejection of [`SignedIn`] and `Option<SignedIn>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotSignedIn {
@@ -87,6 +98,8 @@ pub enum NotSignedIn {
     },
     /// The request passed no session layer. The response is 500, as for [`MissingSession`].
     MissingSession,
+    /// The store cannot be reached. The response is 503, as for [`SessionError::Unreachable`].
+    Unreachable,
 }
 
 impl fmt::Display for NotSignedIn {
@@ -94,6 +107,7 @@ impl fmt::Display for NotSignedIn {
         match self {
             Self::Anonymous { .. } => f.write_str("Please sign in."),
             Self::MissingSession => MissingSession.fmt(f),
+            Self::Unreachable => SessionError::Unreachable.fmt(f),
         }
     }
 }
@@ -111,6 +125,7 @@ impl IntoResponse for NotSignedIn {
                 (StatusCode::UNAUTHORIZED, [no_store], "Please sign in.").into_response()
             }
             Self::MissingSession => MissingSession.into_response(),
+            Self::Unreachable => SessionError::Unreachable.into_response(),
         }
     }
 }
@@ -140,6 +155,7 @@ impl IntoResponse for SessionError {
         }
         match self {
             Self::Store(error) => error.into_response(),
+            Self::Unreachable => CommitError::from(Error::Unreachable).into_response(),
             Self::Conflict { key } => CommitError::conflict(key.into()).into_response(),
             Self::InvalidCsrfToken => (status, INVALID_CSRF_TOKEN).into_response(),
             _ => (status, "The session could not be used.").into_response(),

@@ -6,9 +6,9 @@ use core::fmt;
 use std::{error::Error, time::Duration};
 
 use http::{Uri, uri::InvalidUri};
-use sessile::{CookieError, SameSite, SessionCache, Timeouts};
+use sessile::{CookieError, SameSite, Timeouts};
 
-use crate::{SessionManager, attributes::Attributes, manager::Settings};
+use crate::{Cache, SessionManager, attributes::Attributes, manager::Settings};
 
 /// Collects the settings of a [`SessionManager`].
 ///
@@ -28,7 +28,7 @@ use crate::{SessionManager, attributes::Attributes, manager::Settings};
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct SessionManagerBuilder {
-    cache: SessionCache,
+    cache: Cache,
     attributes: Attributes,
     insecure: bool,
     timeouts: Timeouts,
@@ -42,7 +42,7 @@ pub struct SessionManagerBuilder {
 }
 
 impl SessionManagerBuilder {
-    pub(crate) fn new(cache: SessionCache) -> Self {
+    pub(crate) fn new(cache: Cache) -> Self {
         Self {
             cache,
             attributes: Attributes::default(),

@@ -90,6 +90,16 @@ impl Changes {
         }
     }
 
+    /// Adds the changes that were made after these.
+    pub(crate) fn append(&mut self, later: Self) {
+        if later.cleared {
+            self.clear();
+        }
+        for (key, change) in later.list {
+            self.push(&key, change);
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         !self.cleared && self.list.is_empty()
     }

@@ -6,7 +6,9 @@
 //! does not know the session's data.
 
 use base64_simd::URL_SAFE_NO_PAD;
-use sessile::{Error, SessionCache, SessionId};
+use sessile::{Error, SessionId};
+
+use crate::Cache;
 
 /// A hash of an id, to which tokens are bound. It is stored where tokens of an earlier id remain
 /// valid.
@@ -14,17 +16,17 @@ use sessile::{Error, SessionCache, SessionId};
 pub(crate) struct FormBinding([u8; LEN]);
 
 impl FormBinding {
-    pub(crate) fn of(cache: &SessionCache, id: &SessionId) -> Self {
+    pub(crate) fn of(cache: &Cache, id: &SessionId) -> Self {
         Self(cache.form_binding(id))
     }
 
     /// Returns the MAC of a new token.
-    pub(crate) fn mac(&self, cache: &SessionCache) -> CsrfMac {
+    pub(crate) fn mac(&self, cache: &Cache) -> CsrfMac {
         CsrfMac(cache.form_mac(&self.0))
     }
 
     /// Returns true if a MAC is right under any key of the ring, in constant time.
-    pub(crate) fn verify(&self, cache: &SessionCache, mac: &CsrfMac) -> bool {
+    pub(crate) fn verify(&self, cache: &Cache, mac: &CsrfMac) -> bool {
         cache.verify_form_mac(&self.0, &mac.0)
     }
 

@@ -16,6 +16,9 @@ impl Session {
     /// request, and after the [grace period](crate::SessionManagerBuilder::grace) of a routine
     /// rotation. The client's next request brings its new cookie.
     ///
+    /// On a local cache the future is ready at the first poll. With a store, it returns false too if
+    /// the session is not in memory and the store cannot be reached.
+    ///
     /// ```
     /// # use http::HeaderMap;
     /// # use sessile::{KeyRing, SessionCache};
@@ -25,19 +28,24 @@ impl Session {
     /// # let session = sessions.begin(&HeaderMap::new());
     /// # session.sign_in("ada")?;
     /// # sessile_web::adapter::ready(session.save())?;
-    /// assert!(session.is_alive());
+    /// # sessile_web::adapter::ready(async {
+    /// assert!(session.is_alive().await);
     ///
     /// // Another device of the user, or an administrator:
     /// cache.end_user_sessions("ada", None);
-    /// assert!(!session.is_alive());
+    /// assert!(!session.is_alive().await);
+    /// # });
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    #[must_use]
-    pub fn is_alive(&self) -> bool {
-        self.with(|state, request| {
-            let live = state.stored.live(request);
-            live.is_some_and(|live| request.manager.cache().contains(&live.id))
-        })
+    pub async fn is_alive(&self) -> bool {
+        if self.load().await.is_err() {
+            return false;
+        }
+        let live = self.with(|state, request| state.stored.live(request).map(|live| live.id));
+        match live {
+            Some(id) => self.manager().cache().contains(&id).await == Ok(true),
+            None => false,
+        }
     }
 }
 

@@ -60,18 +60,26 @@ pub enum SessionError {
     InvalidCsrfToken,
     /// The changes could not be stored now.
     Store(CommitError),
+    /// The session is in a store and was not loaded: await [`load`](crate::Session::load) before the
+    /// first use.
+    NotLoaded,
+    /// The store could not be reached, so that the session cannot be read or the change not be
+    /// confirmed.
+    Unreachable,
 }
 
 impl SessionError {
     /// Returns the status of the response: 409 for [`Conflict`](Self::Conflict), 403 for
     /// [`InvalidCsrfToken`](Self::InvalidCsrfToken), [`CommitError::status`] for
-    /// [`Store`](Self::Store), and 500 for errors of the application.
+    /// [`Store`](Self::Store), 503 for [`Unreachable`](Self::Unreachable), and 500 for errors of the
+    /// application.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::InvalidCsrfToken => StatusCode::FORBIDDEN,
             Self::Store(error) => error.status(),
+            Self::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -114,6 +122,8 @@ impl fmt::Display for SessionError {
                 f.write_str("CSRF token is not valid for this session; show the form again")
             }
             Self::Store(error) => error.fmt(f),
+            Self::NotLoaded => f.write_str("session is not loaded; call `load().await` first"),
+            Self::Unreachable => f.write_str("store of the sessions cannot be reached; try again"),
             Self::EmptyUser => f.write_str("user name must not be empty"),
             Self::AlreadyCommitted => f.write_str(
                 "response headers were sent; change the session before the handler returns",
@@ -194,8 +204,15 @@ impl From<CommitError> for SessionError {
     fn from(error: CommitError) -> Self {
         match error.key {
             Some(key) => Self::Conflict { key: key.into() },
+            None if error.cause == Error::Unreachable => Self::Unreachable,
             None => Self::Store(error),
         }
+    }
+}
+
+impl From<Error> for SessionError {
+    fn from(error: Error) -> Self {
+        CommitError::from(error).into()
     }
 }
 

@@ -25,6 +25,8 @@ fn required_parts(error: &SessionError) -> &'static [&'static str] {
         SessionError::Conflict { .. } => &["\"cart\"", "another request"],
         SessionError::InvalidCsrfToken => &["CSRF token", "show the form again"],
         SessionError::Store(_) => &["try again"],
+        SessionError::NotLoaded => &["not loaded", "`load().await`"],
+        SessionError::Unreachable => &["store", "try again"],
     }
 }
 
@@ -51,6 +53,8 @@ fn session_errors() -> Vec<SessionError> {
         },
         SessionError::InvalidCsrfToken,
         SessionError::Store(Error::Full.into()),
+        SessionError::NotLoaded,
+        SessionError::Unreachable,
     ]
 }
 
@@ -161,10 +165,12 @@ fn rejections_of_extractors_name_the_reason() {
     for error in [
         NotSignedIn::Anonymous { page: None },
         NotSignedIn::MissingSession,
+        NotSignedIn::Unreachable,
     ] {
         let part = match &error {
             NotSignedIn::Anonymous { .. } => "sign in",
             NotSignedIn::MissingSession => "the session layer is missing",
+            NotSignedIn::Unreachable => "cannot be reached",
         };
         assert!(error.to_string().contains(part), "{error}");
     }
@@ -174,8 +180,12 @@ fn rejections_of_extractors_name_the_reason() {
 #[test]
 fn an_unreachable_store_is_503_with_retry_after_as_an_axum_response() {
     use axum_core::response::IntoResponse;
-    let error = SessionError::Store(Error::Unreachable.into());
-    let response = error.into_response();
-    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert!(response.headers().contains_key(http::header::RETRY_AFTER));
+    for error in [
+        SessionError::Store(Error::Unreachable.into()),
+        SessionError::Unreachable,
+    ] {
+        let response = error.into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(response.headers().contains_key(http::header::RETRY_AFTER));
+    }
 }

@@ -19,16 +19,24 @@ use crate::{
 
 impl State {
     /// Handles [`Error::Gone`]: no session has the id that this request read.
-    pub(crate) fn on_gone(&mut self, request: &Request, phase: Phase) -> Result<(), CommitError> {
+    pub(crate) async fn on_gone(
+        &mut self,
+        request: &Request,
+        phase: Phase,
+    ) -> Result<(), CommitError> {
         let Stored::Live(live) = &self.stored else {
             return Err(Error::Gone.into());
         };
-        if !self.detached && request.manager.cache().replaced(&live.id).is_some() {
-            return self.on_replaced(request);
+        let (cache, id) = (request.manager.cache(), live.id);
+        if !self.detached && cache.replaced(&id).await?.is_some() {
+            return self.on_replaced(request).await;
         }
         if self.pending.sign_in.is_some() {
-            return self.create(request, &Pairs::default(), None);
+            return self.create(request, &Pairs::default(), None).await;
         }
+        let Stored::Live(live) = &self.stored else {
+            return Err(Error::Gone.into());
+        };
         self.changes.forget_no_ops(&live.data);
         self.changes.forget(FORM);
         let authenticated = live.authenticated;
@@ -40,24 +48,24 @@ impl State {
         if self.detached || phase == Phase::Early || !may_create {
             return Err(Error::Gone.into());
         }
-        self.create(request, &Pairs::default(), None)
+        self.create(request, &Pairs::default(), None).await
     }
 
     /// Handles [`Error::Rotated`]: the session has a new id that this request does not know. A
     /// request that signs in continues with the data that it read, and its session replaces the
     /// other one.
-    pub(crate) fn on_replaced(&mut self, request: &Request) -> Result<(), CommitError> {
+    pub(crate) async fn on_replaced(&mut self, request: &Request) -> Result<(), CommitError> {
         let Stored::Live(live) = &mut self.stored else {
             return Err(Error::Rotated.into());
         };
         // During the grace period the old id still opens the session, with changes that were stored
         // since. After that, the data that was read is all there is.
-        let _ = live.reload(&request.manager);
+        let _ = live.reload(&request.manager).await;
         let (id, base, authenticated) = (live.id, live.data.clone(), live.authenticated);
         let signs_in = self.pending.sign_in.is_some();
         if signs_in || !authenticated && self.changes_user(request, &base) {
             self.invalidate_forms();
-            return self.create(request, &base, Some(id));
+            return self.create(request, &base, Some(id)).await;
         }
         let data = self
             .changes

@@ -18,7 +18,9 @@
 //! let session = manager.begin(&HeaderMap::new());
 //! session.insert("visits", 1)?;
 //! let mut response = HeaderMap::new();
-//! SessionManager::commit(&session, StatusCode::OK, &mut response)?;
+//! # sessile_web::adapter::ready(async {
+//! SessionManager::commit(&session, StatusCode::OK, &mut response).await
+//! # })?;
 //! let set_cookie = response[header::SET_COOKIE].to_str()?;
 //!
 //! // The next request carries the cookie.
@@ -54,8 +56,7 @@
 //!
 //! async fn sign_out(session: &Session, csrf_token: &str) -> Result<(), SessionError> {
 //!     session.check_csrf(csrf_token)?;
-//!     session.sign_out().await;
-//!     Ok(())
+//!     session.sign_out().await
 //! }
 //! # let cache = SessionCache::builder().memory(4 << 20).keys(KeyRing::generate()?).build()?;
 //! # let session = SessionManager::new(cache).begin(&HeaderMap::new());
@@ -116,10 +117,11 @@
 //! [`Session::sign_out`] takes effect at once, for any status, and so does [`Session::save`], which
 //! returns the result to the handler.
 //!
-//! [`Session::save`], [`Session::sign_out`], [`Session::sign_out_others`],
-//! [`Session::sign_out_everywhere`], [`Session::end_by_handle`] and [`Session::user_sessions`] are
-//! `async`, because a store may be involved in a later version. On a local cache they are ready at
-//! the first poll: see [`adapter::ready`]. All other verbs are synchronous.
+//! [`Session::load`], [`Session::save`], [`Session::is_alive`], [`Session::sign_out`],
+//! [`Session::sign_out_others`], [`Session::sign_out_everywhere`], [`Session::end_by_handle`],
+//! [`Session::user_sessions`] and [`SessionManager::commit`] are `async`, because a store may be
+//! involved. On a local cache they are ready at the first poll: see [`adapter::ready`]. All other
+//! verbs are synchronous.
 //!
 //! Data that was not written by this crate reads as empty, for instance that of
 //! [`SessionCache::create`](sessile::SessionCache::create). A warning is logged at commit, and the
@@ -147,6 +149,12 @@
 //! The response of a request whose session has ended does not touch the cookie: the client may have
 //! signed in again.
 //!
+//! # Sessions in a store
+//! A manager takes a local cache or a [`TieredCache`](sessile_store::TieredCache), whose sessions are
+//! in a store that several processes share. Await [`Session::load`] before the first use; the
+//! extractors for axum do. An unreachable store is an error of the first use, and requests that do
+//! not use their session are unaffected.
+//!
 //! # Lost responses
 //! A response that gives the session a new id may be lost. The browser then has the old cookie,
 //! which is rejected after the [grace period](SessionManagerBuilder::grace): the user is signed
@@ -172,7 +180,7 @@
 //! | 409 | a watched key was changed, the session ended or got a new id, or the user has too many sessions |
 //! | 429 | the [admission hook](sessile::SessionCacheBuilder::admission) denied a new session |
 //! | 500 | all other errors, such as a value of another type or a session over `max_session_size` |
-//! | 503, with `Retry-After` | the cache is full, or the session changes too often |
+//! | 503, with `Retry-After` | the cache is full, the session changes too often, or the store cannot be reached |
 //!
 //! # Testing
 //! The feature `testing` adds the module `testing`: a visitor that keeps the cookie between
@@ -192,8 +200,10 @@ pub mod adapter;
 mod attributes;
 mod auth;
 mod builder;
+mod cache;
 mod changes;
 mod commit;
+mod create;
 mod csrf;
 mod detached;
 mod encoding;
@@ -203,15 +213,19 @@ mod headers;
 mod identity;
 mod json;
 mod key;
+mod load;
 mod log_lines;
 mod manager;
 mod nested;
+mod perform;
 mod persist;
 mod redirect;
 mod request;
+mod reserve;
 mod session;
 mod sign_in;
 mod state;
+mod taken;
 mod user_sessions;
 
 #[cfg(feature = "axum")]
@@ -223,6 +237,7 @@ pub mod testing;
 #[cfg(feature = "axum")]
 pub use axum::{NotSignedIn, SignedIn};
 pub use builder::{ManagerError, SessionManagerBuilder};
+pub use cache::Cache;
 pub use error::{CommitError, MissingSession, SessionError};
 pub use key::{Key, SessionKey};
 pub use manager::SessionManager;

@@ -9,12 +9,13 @@ use std::{sync::Arc, time::Duration};
 use bytes::BytesMut;
 use http::{HeaderMap, StatusCode, Uri};
 use sessile::{
-    CookieError, Record, SessionCache, SessionId, SetCookie, Timeouts, Token,
+    CookieError, SessionCache, SessionId, SetCookie, Timeouts, Token,
     cookie::{MAX_CANDIDATES, candidates},
 };
+use sessile_store::{LookUp, TieredCache};
 
 use crate::{
-    CommitError, Session, SessionManagerBuilder, SessionRequest,
+    Cache, CommitError, Session, SessionManagerBuilder, SessionRequest,
     attributes::{Attributes, MAX_AGE},
     commit,
     request::Cookies,
@@ -47,7 +48,7 @@ pub struct SessionManager(Arc<Settings>);
 /// The settings of a manager, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
-    pub(crate) cache: SessionCache,
+    pub(crate) cache: Cache,
     pub(crate) attributes: Attributes,
     pub(crate) insecure: bool,
     pub(crate) cookie: SetCookie,
@@ -63,17 +64,18 @@ pub(crate) struct Settings {
 
 impl SessionManager {
     /// Creates a manager with the default settings: the cookie has the name that the cache was
-    /// built with, and the attributes `Secure`, `HttpOnly`, `SameSite=Lax` and `Path=/`.
+    /// built with, and the attributes `Secure`, `HttpOnly`, `SameSite=Lax` and `Path=/`. The cache is
+    /// a local or a tiered one.
     #[must_use]
-    pub fn new(cache: SessionCache) -> Self {
+    pub fn new(cache: impl Into<Cache>) -> Self {
         Self::builder(cache)
             .build()
             .expect("the default settings suit every cookie name of a cache")
     }
 
     /// Returns a builder with the default settings.
-    pub fn builder(cache: SessionCache) -> SessionManagerBuilder {
-        SessionManagerBuilder::new(cache)
+    pub fn builder(cache: impl Into<Cache>) -> SessionManagerBuilder {
+        SessionManagerBuilder::new(cache.into())
     }
 
     /// Returns a builder with this manager's settings, for another layer over the same cache.
@@ -87,7 +89,8 @@ impl SessionManager {
 
     /// Creates the session of a request from its headers, or from a [`SessionRequest`]. It keeps
     /// the `Cookie` fields; the cache is read at the first use, or at once with
-    /// [`touch_always`](SessionManagerBuilder::touch_always).
+    /// [`touch_always`](SessionManagerBuilder::touch_always). With a store, await
+    /// [`Session::load`] before the first use.
     #[inline]
     #[must_use]
     pub fn begin(&self, request: impl Into<SessionRequest>) -> Session {
@@ -102,20 +105,23 @@ impl SessionManager {
     /// second call does nothing. A status of 500 or above stores only the removal of an [identity
     /// key](SessionManagerBuilder::identity_keys).
     ///
+    /// On a local cache the future is ready at the first poll. With a store it waits for at most
+    /// twice the store's timeout.
+    ///
     /// # Errors
     /// If the changes cannot be stored. `headers` are then those of the response that must replace
     /// the handler's: its status is [`CommitError::status`], its body is empty or the error's text.
-    pub fn commit(
+    pub async fn commit(
         session: &Session,
         status: StatusCode,
         headers: &mut HeaderMap,
     ) -> Result<(), CommitError> {
-        commit::commit(session, status, headers)
+        commit::commit(session, status, headers).await
     }
 
     /// Returns the cache.
     #[must_use]
-    pub fn cache(&self) -> &SessionCache {
+    pub fn cache(&self) -> &Cache {
         &self.0.cache
     }
 
@@ -123,25 +129,59 @@ impl SessionManager {
         &self.0.cookie
     }
 
-    /// Opens the session of the request's cookies and copies its data into the buffer.
-    pub(crate) fn open(&self, cookies: &Cookies, buffer: &mut BytesMut) -> Option<Record> {
-        let is_plain = self.0.cookie.name() == self.0.cache.cookie_name();
-        if is_plain {
-            return self.0.cache.open(cookies.fields(), buffer);
+    /// Opens the session of the request's cookies and copies its data into the buffer, if that
+    /// needs no store.
+    pub(crate) fn try_open(&self, cookies: &Cookies, buffer: &mut BytesMut) -> LookUp {
+        if self.has_plain_name() {
+            return self.0.cache.try_open(cookies.fields(), buffer);
         }
-        let mut values = self.values(cookies).take(MAX_CANDIDATES);
-        values.find_map(|value| self.0.cache.open_token(value, buffer))
+        let values = self.values(cookies).take(MAX_CANDIDATES);
+        self.0.cache.try_open_tokens(values, buffer)
     }
 
-    /// Ends the sessions of the request's cookies, also of cookies that were replaced: a sign-out
-    /// that crosses a rotation is not lost. Returns true if there was a cookie, valid or not.
-    pub(crate) fn end(&self, cookies: &Cookies) -> bool {
-        let mut is_offered = false;
-        for value in self.values(cookies).take(MAX_CANDIDATES) {
-            self.0.cache.end_by_token(value);
-            is_offered = true;
+    /// Finds the session of the request's cookies in memory. It counts as no use.
+    pub(crate) fn peek(
+        &self,
+        cache: &TieredCache,
+        cookies: &Cookies,
+        buffer: &mut BytesMut,
+    ) -> LookUp {
+        if self.has_plain_name() {
+            return cache.try_peek(cookies.fields(), buffer);
         }
-        is_offered
+        cache.try_peek_tokens(self.values(cookies), buffer)
+    }
+
+    /// Returns true if the cookie has the name that the cache was built with.
+    fn has_plain_name(&self) -> bool {
+        self.0.cookie.name() == self.0.cache.cookie_name()
+    }
+
+    /// Ends the session of an id and those of the request's cookies, also of cookies that were
+    /// replaced: a sign-out that crosses a rotation is not lost. With a store it returns the ids,
+    /// for [`Cache::end_each`].
+    pub(crate) fn end(&self, id: Option<&SessionId>, cookies: &Cookies) -> Vec<SessionId> {
+        let Cache::Local(cache) = &self.0.cache else {
+            let mut ids = Vec::from_iter(id.copied());
+            for id in self.ids_of(cookies) {
+                if !ids.contains(&id) {
+                    ids.push(id);
+                }
+            }
+            return ids;
+        };
+        if let Some(id) = id {
+            cache.end(id);
+        }
+        for value in self.values(cookies).take(MAX_CANDIDATES) {
+            cache.end_by_token(value);
+        }
+        Vec::new()
+    }
+
+    /// Returns true if the request has a session cookie, valid or not.
+    pub(crate) fn has_cookie(&self, cookies: &Cookies) -> bool {
+        self.values(cookies).next().is_some()
     }
 
     fn values<'c>(&'c self, cookies: &'c Cookies) -> impl Iterator<Item = &'c [u8]> {
@@ -158,14 +198,15 @@ impl SessionManager {
     }
 
     /// Returns the token of the request's cookies that opens a session.
-    pub(crate) fn token_of(&self, id: &SessionId, cookies: &Cookies) -> Option<Token> {
+    pub(crate) async fn token_of(&self, id: &SessionId, cookies: &Cookies) -> Option<Token> {
         let mut buffer = BytesMut::new();
-        let mut values = self.values(cookies).take(MAX_CANDIDATES);
-        let value = values.find(|value| {
-            let record = self.0.cache.open_token(value, &mut buffer);
-            record.is_some_and(|record| record.id == *id)
-        });
-        Token::parse(value?)
+        for value in self.values(cookies).take(MAX_CANDIDATES) {
+            let record = self.0.cache.open_token(value, &mut buffer).await.ok()?;
+            if record.is_some_and(|record| record.id == *id) {
+                return Token::parse(value);
+            }
+        }
+        None
     }
 
     /// Returns the `Set-Cookie` value of a token, with `max_age` in seconds if it is given.
@@ -212,6 +253,10 @@ impl SessionManager {
         self.0.timeouts.idle_timeout_or(most).min(most)
     }
 
+    pub(crate) fn touches_always(&self) -> bool {
+        self.0.touch_always
+    }
+
     pub(crate) fn has_persistent_cookies(&self) -> bool {
         self.0.persistent
     }
@@ -246,6 +291,18 @@ impl PartialEq for SessionManager {
 
 impl From<SessionCache> for SessionManager {
     fn from(cache: SessionCache) -> Self {
+        Self::new(cache)
+    }
+}
+
+impl From<TieredCache> for SessionManager {
+    fn from(cache: TieredCache) -> Self {
+        Self::new(cache)
+    }
+}
+
+impl From<Cache> for SessionManager {
+    fn from(cache: Cache) -> Self {
         Self::new(cache)
     }
 }

@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use sessile::{CreateOptions, Error, IssuedSession, SessionId, Timeouts};
+use sessile::{Error, IssuedSession, Timeouts};
 
 use crate::{
     CommitError, SessionManager,
@@ -21,7 +21,7 @@ use crate::{
     encoding::{Pairs, len_with_one},
     identity,
     key::FORM,
-    state::{Admission, Cookie, CookiePersistence, Live, Request, State, Stored},
+    state::{Cookie, CookiePersistence, Live, Request, State, Stored},
 };
 
 /// The time at which changes are stored.
@@ -38,22 +38,27 @@ impl State {
     /// Performs the pending changes and operations. On error nothing is stored, except perhaps a
     /// new id, and everything remains pending. If [`needs_admission`](Self::needs_admission) is
     /// true afterwards, the caller calls the hook and then this function again.
-    pub(crate) fn store(&mut self, request: &Request, phase: Phase) -> Result<(), CommitError> {
+    pub(crate) async fn store(
+        &mut self,
+        request: &Request,
+        phase: Phase,
+    ) -> Result<(), CommitError> {
         if !self.has_work(request, phase) {
             return Ok(());
         }
+        self.stored.open(request).map_err(|_| Error::Unreachable)?;
         let is_live = self.stored.live(request).is_some();
         self.note_foreign_data();
         let stored = match is_live {
-            true => self.update(request, phase),
+            true => self.update(request, phase).await,
             false if self.detached => Err(Error::Gone.into()),
-            false => self.begin(request),
+            false => self.begin(request).await,
         };
-        let stored = stored.or_else(|error| match error.cause() {
-            Error::Gone => self.on_gone(request, phase),
-            Error::Rotated => self.on_replaced(request),
-            _ => Err(error),
-        });
+        let stored = match stored {
+            Err(error) if error.cause() == Error::Gone => self.on_gone(request, phase).await,
+            Err(error) if error.cause() == Error::Rotated => self.on_replaced(request).await,
+            stored => stored,
+        };
         if stored.is_ok() {
             self.resend_cookie |= self.pending.keep.is_some();
             self.discard();
@@ -63,7 +68,7 @@ impl State {
 
     /// Stores only the removal of identity keys. It is used for error responses, which must not
     /// undo a sign-out.
-    pub(crate) fn store_sign_out(&mut self, request: &Request) -> Result<(), CommitError> {
+    pub(crate) async fn store_sign_out(&mut self, request: &Request) -> Result<(), CommitError> {
         let mut removals = Vec::new();
         for name in request.manager.identity_keys() {
             if !self.changes.touches(name) {
@@ -78,7 +83,7 @@ impl State {
         removals
             .into_iter()
             .for_each(|(name, change)| self.changes.push(name, change));
-        match self.store(request, Phase::Early) {
+        match self.store(request, Phase::Early).await {
             Err(error) if error.cause() == Error::Gone => Ok(()),
             stored => stored,
         }
@@ -139,109 +144,19 @@ impl State {
         self.changed_identity_key(request, stored).is_some()
     }
 
-    /// Creates a session for a client without one, unless the client is about to receive the cookie
-    /// of another session.
-    #[inline]
-    fn begin(&mut self, request: &Request) -> Result<(), CommitError> {
-        let nothing = Pairs::default();
-        let replaced = match &self.stored {
-            Stored::Replaced(id) => Some(*id),
-            Stored::Absent => request.replaced_id(),
-            _ => None,
-        };
-        let signs_in = self.pending.sign_in.is_some() || self.changes_user(request, &nothing);
-        if replaced.is_some() && !signs_in {
-            let was_read = matches!(self.stored, Stored::Replaced(_)) && !self.changes.is_empty();
-            let is_lost = was_read || self.changes.has_data() || self.adds_something()?;
-            return if is_lost {
-                Err(Error::Rotated.into())
-            } else {
-                Ok(())
-            };
-        }
-        self.create(request, &nothing, replaced)
-    }
-
-    /// Returns true if the changes, applied to an empty session, leave data to store.
-    pub(crate) fn adds_something(&self) -> Result<bool, CommitError> {
-        let data = self
-            .changes
-            .applied_to(&Pairs::default())
-            .map_err(CommitError::conflict)?;
-        Ok(!data.is_vacant())
-    }
-
-    /// Creates a session from `base` and this request's changes. It replaces the session of the id
-    /// `replaces`.
-    pub(crate) fn create(
-        &mut self,
-        request: &Request,
-        base: &Pairs,
-        replaces: Option<SessionId>,
-    ) -> Result<(), CommitError> {
-        let data = self
-            .changes
-            .applied_to(base)
-            .map_err(CommitError::conflict)?;
-        if data.is_vacant() && self.pending.sign_in.is_none() {
-            return Ok(());
-        }
-        self.check_admission(request)?;
-        let (manager, keep) = (&request.manager, self.pending.keep);
-        let mut new = CreateOptions::new()
-            .admitted()
-            .timeouts(manager.timeouts(keep));
-        if let Some(sign_in) = &self.pending.sign_in {
-            new = new.user(sign_in.user_info());
-        }
-        if let Some(id) = &replaces {
-            new = new.replaces(id);
-        }
-        let IssuedSession {
-            id, token, version, ..
-        } = manager.cache().create_with(data.as_bytes(), new)?;
-        self.cookie = Some(Cookie::Issue(token));
-        let authenticated = self.pending.sign_in.is_some();
-        self.stored = Stored::Live(Live {
-            id,
-            version,
-            authenticated,
-            record: None,
-            data,
-            is_foreign: false,
-        });
-        Ok(())
-    }
-
-    /// Consumes the result of the admission hook. If the hook was not called yet, marks it as
-    /// needed and fails.
-    fn check_admission(&mut self, request: &Request) -> Result<(), Error> {
-        if !request.manager.cache().has_admission_hook() {
-            return Ok(());
-        }
-        match core::mem::take(&mut self.admission) {
-            Admission::Granted => return Ok(()),
-            Admission::Unknown => self.admission = Admission::Needed,
-            _ => {}
-        }
-        Err(Error::AdmissionDenied)
-    }
-
     /// Updates a stored session. If another request saved first, applies this request's changes to
     /// the data that it left. Expected values are checked against the data that is current at this
     /// time, so it is loaded first.
-    fn update(&mut self, request: &Request, phase: Phase) -> Result<(), CommitError> {
+    async fn update(&mut self, request: &Request, phase: Phase) -> Result<(), CommitError> {
         let mut is_stale = self.changes.has_expectations();
         for _ in 0..MAX_ATTEMPTS {
             if is_stale {
-                self.stored
-                    .live(request)
-                    .ok_or(Error::Gone)?
-                    .reload(&request.manager)?;
+                let live = self.stored.live(request).ok_or(Error::Gone)?;
+                live.reload(&request.manager).await?;
             }
-            match self.update_once(request, phase) {
+            match self.update_once(request, phase).await {
                 Err(error) if error == Error::Conflict.into() => {}
-                Ok(Some(timeouts)) => return self.set_timeouts(request, timeouts),
+                Ok(Some(timeouts)) => return self.set_timeouts(request, timeouts).await,
                 done => return done.map(drop),
             }
             (is_stale, self.log_lines.is_merged) = (true, true);
@@ -252,14 +167,14 @@ impl State {
     /// Ends the session if this request emptied it. Otherwise rotates its id if needed, then saves.
     /// Returns the timeouts that remain to be set.
     #[inline]
-    fn update_once(
+    async fn update_once(
         &mut self,
         request: &Request,
         phase: Phase,
     ) -> Result<Option<Timeouts>, CommitError> {
         let data = self.changed(request)?;
         let signs_in = self.pending.sign_in.is_some();
-        if !signs_in && data.is_vacant() && self.end_emptied(request)? {
+        if !signs_in && data.is_vacant() && self.end_emptied(request).await? {
             (self.stored, self.cookie) = (Stored::Ended, Some(Cookie::Remove));
             return Ok(None);
         }
@@ -272,14 +187,14 @@ impl State {
             return Err(Error::TooLarge { given: len, max }.into());
         }
         if signs_in {
-            return self.sign_in(request).map(|()| None);
+            return self.sign_in(request).await.map(|()| None);
         }
-        let data = if self.rotate(request, phase, len)? {
+        let data = if self.rotate(request, phase, len).await? {
             self.changed(request)?
         } else {
             data
         };
-        self.save(request, data)
+        self.save(request, data).await
     }
 
     /// Returns the stored data with this request's changes applied.
@@ -294,16 +209,13 @@ impl State {
     /// Ends a session without a user that this request leaves empty, and returns true if it did. It
     /// fails if a concurrent request changed the session since it was read.
     #[inline]
-    fn end_emptied(&mut self, request: &Request) -> Result<bool, Error> {
+    async fn end_emptied(&mut self, request: &Request) -> Result<bool, Error> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
         if self.changes.is_empty() || live.authenticated {
             return Ok(false);
         }
-        match request
-            .manager
-            .cache()
-            .end_if_unchanged(&live.id, live.version)
-        {
+        let cache = request.manager.cache();
+        match cache.end_if_unchanged(&live.id, live.version).await {
             // The session has a new id and continues for the clients that have it.
             Err(Error::Rotated) => Ok(false),
             ended => ended.map(|()| true),
@@ -311,7 +223,7 @@ impl State {
     }
 
     /// Binds the session to its user under a new id and saves it, atomically.
-    fn sign_in(&mut self, request: &Request) -> Result<(), CommitError> {
+    async fn sign_in(&mut self, request: &Request) -> Result<(), CommitError> {
         self.invalidate_forms();
         let data = self.changed(request)?;
         let (Some(sign_in), Stored::Live(live)) = (&self.pending.sign_in, &mut self.stored) else {
@@ -323,10 +235,8 @@ impl State {
             .to_engine(keep)
             .timeouts(timeouts.unwrap_or_default());
         let with = with.replace_data(live.version, data.as_bytes());
-        let issued = request
-            .manager
-            .cache()
-            .sign_in_with(&live.id, &sign_in.user, with)?;
+        let cache = request.manager.cache();
+        let issued = cache.sign_in(&live.id, &sign_in.user, with).await?;
         let IssuedSession {
             id, token, version, ..
         } = issued;
@@ -346,7 +256,12 @@ impl State {
     /// id is due by age. `len` is the length of the data to be saved. Returns true if there are
     /// further changes to save.
     #[inline]
-    fn rotate(&mut self, request: &Request, phase: Phase, len: usize) -> Result<bool, CommitError> {
+    async fn rotate(
+        &mut self,
+        request: &Request,
+        phase: Phase,
+        len: usize,
+    ) -> Result<bool, CommitError> {
         let key = self.changed_user(request).map(Box::from);
         // No client knows an id whose cookie has not been sent.
         let is_unsent = matches!(self.cookie, Some(Cookie::Issue(_)));
@@ -356,27 +271,27 @@ impl State {
                 self.invalidate_forms();
                 Ok(true)
             }
-            Some(_) => self.rotate_now(request, Duration::ZERO, true),
+            Some(_) => self.rotate_now(request, Duration::ZERO, true).await,
             None if self.pending.rotate => {
                 let grace = request.manager.explicit_grace();
-                self.rotate_now(request, grace, false)
+                self.rotate_now(request, grace, false).await
             }
             None if phase == Phase::Commit && self.is_rotation_due(request) => {
-                Ok(self.rotate_by_age(request, len)?)
+                Ok(self.rotate_by_age(request, len).await?)
             }
             None => Ok(false),
         }
     }
 
     /// Rotates for a change of privilege: CSRF tokens of the old id become invalid.
-    fn rotate_now(
+    async fn rotate_now(
         &mut self,
         request: &Request,
         grace: Duration,
         is_for_user: bool,
     ) -> Result<bool, CommitError> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
-        match request.manager.cache().rotate(&live.id, grace) {
+        match request.manager.cache().rotate(&live.id, grace).await {
             Ok(issued) => self.set_issued(issued),
             // Another request rotated first, and its response carries the cookie.
             Err(Error::Rotated) if !is_for_user => return Ok(false),
@@ -388,7 +303,7 @@ impl State {
     }
 
     /// Rotates by age, which can be postponed: CSRF tokens of the old id remain valid.
-    fn rotate_by_age(&mut self, request: &Request, len: usize) -> Result<bool, Error> {
+    async fn rotate_by_age(&mut self, request: &Request, len: usize) -> Result<bool, Error> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
         let (old, cache) = (live.id, request.manager.cache());
         let mark = FormBinding::of(cache, &old).to_json();
@@ -396,7 +311,7 @@ impl State {
         if !has_room && self.has_form {
             return Ok(false);
         }
-        match cache.rotate(&old, request.manager.grace()) {
+        match cache.rotate(&old, request.manager.grace()).await {
             Ok(issued) => self.set_issued(issued),
             Err(Error::Rotated) => return Ok(false),
             Err(Error::Gone) => return Err(Error::Gone),
@@ -422,7 +337,9 @@ impl State {
 
     /// Invalidates the CSRF tokens that were sent before a change of privilege.
     pub(crate) fn invalidate_forms(&mut self) {
-        if let Stored::Live(live) = &self.stored
+        if let Some(form) = &self.form {
+            self.changes.push(FORM, Change::Set(form.to_json().into()));
+        } else if let Stored::Live(live) = &self.stored
             && live.data.find(FORM).is_some()
         {
             self.changes
@@ -434,7 +351,11 @@ impl State {
     /// the one that was read, also after a rotation, so that a save by another request in between
     /// is a conflict.
     #[inline]
-    fn save(&mut self, request: &Request, data: Pairs) -> Result<Option<Timeouts>, CommitError> {
+    async fn save(
+        &mut self,
+        request: &Request,
+        data: Pairs,
+    ) -> Result<Option<Timeouts>, CommitError> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
         let cache = request.manager.cache();
         // Computed from the data that was read: saving may mark the session as remembered.
@@ -443,7 +364,8 @@ impl State {
             .keep
             .map(|keep| live.timeouts(keep, &request.manager));
         if data != live.data {
-            live.version = cache.save(&live.id, live.version, data.as_bytes())?;
+            let (id, version) = (live.id, live.version);
+            live.version = cache.save(&id, version, data.as_bytes()).await?;
             (live.data, live.is_foreign) = (data, false);
         }
         Ok(timeouts)
@@ -452,15 +374,17 @@ impl State {
     /// Sets the timeouts after the data was saved, so that a failed save leaves them unchanged.
     /// After a change by another request only the version is read again: applying this request's
     /// changes twice would count an increment twice.
-    fn set_timeouts(&mut self, request: &Request, timeouts: Timeouts) -> Result<(), CommitError> {
+    async fn set_timeouts(
+        &mut self,
+        request: &Request,
+        timeouts: Timeouts,
+    ) -> Result<(), CommitError> {
         let live = self.stored.live(request).ok_or(Error::Gone)?;
+        let cache = request.manager.cache();
         for _ in 0..MAX_ATTEMPTS {
-            match request
-                .manager
-                .cache()
-                .set_timeouts(&live.id, live.version, timeouts)
-            {
-                Err(Error::Conflict) => live.reload(&request.manager)?,
+            let (id, version) = (live.id, live.version);
+            match cache.set_timeouts(&id, version, timeouts).await {
+                Err(Error::Conflict) => live.reload(&request.manager).await?,
                 set => {
                     live.version = set?;
                     return Ok(());

@@ -103,7 +103,7 @@ impl Cookies {
     }
 
     /// Returns the bytes of each field, in order.
-    pub(crate) fn fields(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &[u8]> + Clone {
         self.first.iter().chain(&self.others).map(Field::as_bytes)
     }
 }

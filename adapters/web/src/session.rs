@@ -17,7 +17,8 @@ use crate::{
     changes::Change,
     encoding, json,
     key::is_reserved,
-    state::{Admission, Request, State},
+    perform::Operation,
+    state::{Request, State, Stored},
 };
 
 /// The session of one request.
@@ -86,7 +87,12 @@ impl Session {
         &self,
         key: impl SessionKey<T>,
     ) -> Result<Option<T>, SessionError> {
-        let json = self.json(key.as_ref());
+        let key = key.as_ref();
+        let json = if is_reserved(key.as_bytes()) {
+            self.read(|_, _| None)?
+        } else {
+            self.read(|state, request| state.json(request, key).unwrap_or_default())?
+        };
         let value = json.map(|json| serde_json::from_slice(&json)).transpose();
         value.map_err(SessionError::decode::<T>)
     }
@@ -194,6 +200,7 @@ impl Session {
         let key = key.as_ref();
         check_name(key)?;
         self.change(|state, request| {
+            state.check_readable(request)?;
             let json = state.json(request, key).unwrap_or_default();
             let sum = json::add(json.as_deref(), by).map_err(SessionError::decode::<i64>)?;
             check_size(request, key, json::MAX_NUMBER_LEN)?;
@@ -217,6 +224,7 @@ impl Session {
         check_name(key)?;
         let item = serde_json::to_vec(&item).map_err(SessionError::Encode)?;
         self.change(|state, request| {
+            state.check_readable(request)?;
             let json = state.json(request, key).unwrap_or_default();
             let list = json::append(json.as_deref(), &item);
             check_size(
@@ -260,6 +268,7 @@ impl Session {
             .map_err(SessionError::Encode)?;
         let new = serde_json::to_vec(&new).map_err(SessionError::Encode)?;
         self.change(|state, request| {
+            state.check_readable(request)?;
             check_size(request, key, new.len())?;
             let json = state.json(request, key).unwrap_or_default();
             let is_same = json::is_same(json.as_deref(), expected.as_deref());
@@ -283,6 +292,7 @@ impl Session {
         let key = key.as_ref();
         check_name(key)?;
         self.change(|state, request| {
+            state.check_readable(request)?;
             let stored = state.stored_json(request, key);
             state.changes.watch(key, stored);
             Ok(())
@@ -322,14 +332,12 @@ impl Session {
     /// [`Conflict`](SessionError::Conflict), [`Store`](SessionError::Store),
     /// [`AlreadyCommitted`](SessionError::AlreadyCommitted).
     pub async fn save(&self) -> Result<(), SessionError> {
-        self.store(|state, request| {
-            state.is_used = true;
-            if state.committed {
-                return Err(SessionError::AlreadyCommitted);
-            }
-            state.store_now(request)?;
-            Ok(())
-        })
+        self.state().is_used = true;
+        let outcome = self.perform(Operation::Save).await;
+        if outcome.is_late {
+            return Err(SessionError::AlreadyCommitted);
+        }
+        outcome.stored.map_err(SessionError::from)
     }
 
     /// Discards the pending changes: the session reflects the stored state again. A sign-out is not
@@ -348,7 +356,9 @@ impl Session {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn discard(&self) {
-        self.with(|state, _| state.discard());
+        let mut state = self.state();
+        state.is_used = true;
+        state.discard();
     }
 
     pub(crate) fn manager(&self) -> &SessionManager {
@@ -360,7 +370,8 @@ impl Session {
     }
 
     pub(crate) fn is_locked(&self) -> bool {
-        self.shared.state.is_locked()
+        let state = self.shared.state.try_lock();
+        state.is_none_or(|state| state.progress.is_busy)
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -374,26 +385,13 @@ impl Session {
         loop {
             let mut state = self.state();
             let answer = act(&mut state, request);
-            let log_lines = core::mem::take(&mut state.log_lines);
-            let needs_admission = state.needs_admission();
-            if needs_admission {
-                state.admission = Admission::Unknown;
-            }
+            let (log_lines, needs_admission) = state.take_requests();
             drop(state);
             log_lines.emit();
             if !needs_admission {
                 return answer;
             }
-            let admitted = request
-                .manager
-                .cache()
-                .check_admission(&request.incoming.admission_key);
-            let answer = if admitted.is_ok() {
-                Admission::Granted
-            } else {
-                Admission::Denied
-            };
-            self.state().admission = answer;
+            self.ask_admission();
         }
     }
 
@@ -402,23 +400,36 @@ impl Session {
         self.state().stored.live(self.request());
     }
 
+    /// Calls a verb that returns no error. If the session cannot be read, the commit fails.
     pub(crate) fn with<R>(&self, act: impl FnOnce(&mut State, &Request) -> R) -> R {
         let mut state = self.state();
         state.is_used = true;
+        state.note_read(&self.shared.request);
         act(&mut state, &self.shared.request)
+    }
+
+    /// Calls a verb that returns an error if the session cannot be read.
+    pub(crate) fn read<R>(
+        &self,
+        act: impl FnOnce(&mut State, &Request) -> R,
+    ) -> Result<R, SessionError> {
+        let mut state = self.state();
+        state.is_used = true;
+        state.check_readable(&self.shared.request)?;
+        Ok(act(&mut state, &self.shared.request))
     }
 
     pub(crate) fn change<R>(
         &self,
         act: impl FnOnce(&mut State, &Request) -> Result<R, SessionError>,
     ) -> Result<R, SessionError> {
-        self.with(|state, request| {
-            if state.committed {
-                Err(SessionError::AlreadyCommitted)
-            } else {
-                act(state, request)
-            }
-        })
+        let mut state = self.state();
+        state.is_used = true;
+        match state.stored {
+            _ if state.committed => Err(SessionError::AlreadyCommitted),
+            Stored::Failed => Err(SessionError::Unreachable),
+            _ => act(&mut state, &self.shared.request),
+        }
     }
 }
 

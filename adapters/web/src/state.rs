@@ -7,16 +7,18 @@
 //! hook. The module does not know the lock.
 
 use bytes::{Bytes, BytesMut};
-use sessile::{Error, Record, SessionId, Token, Version};
+use sessile::{Error, IssuedSession, Record, SessionId, Token, Version};
 
 use crate::{
     CommitError, SessionError, SessionManager, SessionRequest, SignIn,
     changes::{ApplyError, Change, Changes},
+    csrf::FormBinding,
     encoding::Pairs,
     identity,
     key::{FORM, PERSISTENT, REMEMBERED, USER, is_reserved},
     log_lines::LogLines,
     persist::Phase,
+    taken::Progress,
 };
 
 /// The parts of a request that concern its session, and the manager.
@@ -31,14 +33,14 @@ impl Request {
     /// or is about to receive it, and a cookie set now would overwrite it.
     ///
     /// Meant for requests whose cookies open no session.
-    pub(crate) fn replaced_id(&self) -> Option<SessionId> {
-        let window = self.manager.replaced_window();
-        self.manager.ids_of(&self.incoming.cookies).find(|id| {
-            self.manager
-                .cache()
-                .replaced(id)
-                .is_some_and(|age| age < window)
-        })
+    pub(crate) async fn replaced_id(&self) -> Result<Option<SessionId>, Error> {
+        let (cache, window) = (self.manager.cache(), self.manager.replaced_window());
+        for id in self.manager.ids_of(&self.incoming.cookies) {
+            if cache.replaced(&id).await?.is_some_and(|age| age < window) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -64,6 +66,17 @@ pub(crate) struct State {
     pub(crate) has_form: bool,
     pub(crate) admission: Admission,
     pub(crate) log_lines: LogLines,
+    /// A verb without an error answered as for an empty session, because the session could not be
+    /// read.
+    pub(crate) is_blind: bool,
+    /// The id of the session that the commit creates, to which CSRF tokens are bound. Only with a
+    /// store.
+    pub(crate) reserved: Option<IssuedSession>,
+    /// The binding of CSRF tokens while the session is about to get another id. Only with a store.
+    pub(crate) form: Option<FormBinding>,
+    /// The id of a session whose creation is in progress, or was not awaited.
+    pub(crate) creating: Option<SessionId>,
+    pub(crate) progress: Progress,
 }
 
 /// The result of the admission hook. The hook is application code, so it is called while the state
@@ -109,6 +122,10 @@ pub(crate) enum Cookie {
 pub(crate) enum Stored {
     #[default]
     Unread,
+    /// Fetched ahead of the first access, which did not happen yet. Only with a store.
+    Loaded(Box<Live>),
+    /// The store could not be reached. Only with a store.
+    Failed,
     /// The cookies open no session.
     Absent,
     Live(Live),
@@ -120,6 +137,7 @@ pub(crate) enum Stored {
 }
 
 /// A session that was opened or created.
+#[derive(Clone)]
 pub(crate) struct Live {
     pub(crate) id: SessionId,
     pub(crate) version: Version,
@@ -179,37 +197,53 @@ impl State {
         serde_json::from_slice(&json).ok()
     }
 
-    /// Ends the stored session at once and discards everything that is pending.
-    pub(crate) fn sign_out(&mut self, request: &Request) {
-        if let Stored::Live(live) = &self.stored {
-            request.manager.cache().end(&live.id);
-        }
-        let has_cookie = request.manager.end(&request.incoming.cookies);
-        self.cookie = has_cookie.then_some(Cookie::Remove);
+    /// Ends the stored session at once and discards everything that is pending. With a store, the
+    /// caller ends the ids that are returned.
+    pub(crate) fn sign_out(&mut self, request: &Request) -> Vec<SessionId> {
+        let (manager, cookies) = (&request.manager, &request.incoming.cookies);
+        let live = match &self.stored {
+            Stored::Live(live) => Some(&live.id),
+            Stored::Loaded(live) => Some(&live.id),
+            _ => None,
+        };
+        let ids = manager.end(live, cookies);
+        self.cookie = manager.has_cookie(cookies).then_some(Cookie::Remove);
         self.stored = Stored::Ended;
         self.discard();
+        ids
     }
 
     /// Discards all changes and operations that were not performed.
     #[inline]
     pub(crate) fn discard(&mut self) {
         (self.changes, self.pending) = (Changes::default(), PendingOps::default());
+        self.forget_forms();
+    }
+
+    /// Forgets the ids to which CSRF tokens of this request are bound and which no session has yet.
+    #[inline]
+    pub(crate) fn forget_forms(&mut self) {
+        (self.reserved, self.form) = (None, None);
     }
 
     /// Ends a session whose new id was never sent to the client.
     pub(crate) fn abandon(&self, request: &Request) {
+        let cache = request.manager.cache();
         if let (Some(Cookie::Issue(_)), Stored::Live(live)) = (&self.cookie, &self.stored) {
-            request.manager.cache().end(&live.id);
+            cache.end_later(&live.id);
+        }
+        if let Some(id) = &self.creating {
+            cache.end_later(id);
         }
     }
 
     /// Stores the changes while the handler runs.
-    pub(crate) fn store_now(&mut self, request: &Request) -> Result<(), CommitError> {
-        let stored = self.store(request, Phase::Early);
+    pub(crate) async fn store_now(&mut self, request: &Request) -> Result<(), CommitError> {
+        let stored = self.store(request, Phase::Early).await;
         if let Err(error) = &stored
             && !self.needs_admission()
         {
-            self.reset(request, error);
+            self.reset(request, error).await;
         }
         self.is_cookie_early = matches!(self.cookie, Some(Cookie::Issue(_)));
         stored
@@ -230,7 +264,7 @@ impl State {
     /// Discards the changes after an error that the handler sees, and loads the session again.
     /// Operations that were not performed remain pending with their watched keys, so that no
     /// response ignores one.
-    fn reset(&mut self, request: &Request, error: &CommitError) {
+    async fn reset(&mut self, request: &Request, error: &CommitError) {
         if error.cause() == Error::Gone {
             self.discard();
         } else if self.pending.is_none() && !self.changes.is_clearing() {
@@ -238,11 +272,13 @@ impl State {
         } else {
             self.changes.forget_data();
         }
+        self.forget_forms();
         if let Stored::Live(live) = &mut self.stored {
-            if live.reload(&request.manager).is_err() {
-                self.stored = Stored::Ended;
-            } else if live.data.find(FORM).is_some() {
-                return;
+            match live.reload(&request.manager).await {
+                // What was read before is all that is known.
+                Ok(()) | Err(Error::Unreachable) if live.data.find(FORM).is_some() => return,
+                Ok(()) | Err(Error::Unreachable) => {}
+                Err(_) => self.stored = Stored::Ended,
             }
         }
         self.changes.forget(FORM);
@@ -299,42 +335,36 @@ impl PendingOps {
 impl Stored {
     /// Returns the stored session. The first call opens it.
     pub(crate) fn live(&mut self, request: &Request) -> Option<&mut Live> {
-        if matches!(self, Self::Unread) {
-            *self = Self::read(request);
+        if matches!(self, Self::Unread | Self::Loaded(_)) {
+            // The verbs of a session report that it is not loaded.
+            let _ = self.open(request);
         }
         match self {
             Self::Live(live) => Some(live),
             _ => None,
         }
     }
-
-    fn read(request: &Request) -> Self {
-        let mut buffer = BytesMut::new();
-        match request.manager.open(&request.incoming.cookies, &mut buffer) {
-            Some(record) => {
-                let (data, is_foreign) = read_data(buffer);
-                Self::Live(Live {
-                    id: record.id,
-                    version: record.version,
-                    authenticated: record.is_authenticated(),
-                    record: Some(record),
-                    data,
-                    is_foreign,
-                })
-            }
-            None => Self::Absent,
-        }
-    }
 }
 
 impl Live {
+    /// Creates it from what the cache returned.
+    pub(crate) fn new(record: Record, buffer: BytesMut) -> Self {
+        let (data, is_foreign) = read_data(buffer);
+        Self {
+            id: record.id,
+            version: record.version,
+            authenticated: record.is_authenticated(),
+            record: Some(record),
+            data,
+            is_foreign,
+        }
+    }
+
     /// Loads the session again after another request changed it.
-    pub(crate) fn reload(&mut self, manager: &SessionManager) -> Result<(), Error> {
+    pub(crate) async fn reload(&mut self, manager: &SessionManager) -> Result<(), Error> {
         let mut buffer = BytesMut::new();
-        let record = manager
-            .cache()
-            .load(&self.id, &mut buffer)
-            .ok_or(Error::Gone)?;
+        let loaded = manager.cache().load(&self.id, &mut buffer).await?;
+        let record = loaded.ok_or(Error::Gone)?;
         (self.version, self.authenticated) = (record.version, record.is_authenticated());
         (self.data, self.is_foreign) = read_data(buffer);
         Ok(())

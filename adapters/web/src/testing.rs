@@ -23,7 +23,7 @@
 use http::{HeaderMap, HeaderValue, StatusCode, header, request};
 use sessile::{KeyRing, ManualClock, SessionCache};
 
-use crate::{CommitError, Session, SessionError, SessionManager, SignIn};
+use crate::{CommitError, Session, SessionError, SessionManager, SignIn, adapter::ready};
 
 /// Creates a manager with default settings over a small cache, and the clock by which its sessions
 /// expire. An application that builds its own cache passes a [`ManualClock`] to the builder
@@ -111,7 +111,11 @@ impl Visitor {
         let session = self.manager.begin(&self.headers());
         let answer = handler(&session);
         let mut headers = HeaderMap::new();
-        let stored = SessionManager::commit(&session, StatusCode::OK, &mut headers);
+        let stored = ready(SessionManager::commit(
+            &session,
+            StatusCode::OK,
+            &mut headers,
+        ));
         self.receive(&headers);
         stored.map(|()| answer)
     }

@@ -5,11 +5,10 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
-use sessile::{Handle, Record};
+use sessile::{Handle, Record, SessionId};
 
 use crate::{
-    Session,
+    Session, SessionError,
     state::{Request, State},
 };
 
@@ -95,73 +94,105 @@ impl Session {
     /// # let (_phone, session) = (sign_in("phone")?, sign_in("laptop")?);
     /// # ready(async {
     /// // Later, on one of two devices:
-    /// let sessions = session.user_sessions().await;
+    /// let sessions = session.user_sessions().await?;
     /// let phone = sessions.iter().find(|other| other.label() == "phone").expect("it is signed in");
     /// assert!(!phone.is_current());
-    /// assert!(session.end_by_handle(&phone.handle()).await);
-    /// assert_eq!(session.user_sessions().await.len(), 1);
-    /// # });
+    /// assert!(session.end_by_handle(&phone.handle()).await?);
+    /// assert_eq!(session.user_sessions().await?.len(), 1);
+    /// # Ok::<(), sessile_web::SessionError>(())
+    /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub async fn user_sessions(&self) -> Vec<SessionInfo> {
-        self.with(|state, request| {
-            let Some(user) = state.user(request) else {
-                return Vec::new();
-            };
-            let this = state.handle(request);
-            let sessions = request.manager.cache().user_sessions(&user).into_iter();
-            sessions
-                .map(|info| SessionInfo {
-                    is_current: Some(info.handle) == this,
-                    info,
-                })
-                .collect()
-        })
+    ///
+    /// # Errors
+    /// [`Unreachable`](SessionError::Unreachable), only with a store.
+    pub async fn user_sessions(&self) -> Result<Vec<SessionInfo>, SessionError> {
+        self.load().await?;
+        let (user, this) =
+            self.read(|state, request| (state.user(request), state.handle(request)))?;
+        let Some(user) = user else {
+            return Ok(Vec::new());
+        };
+        let sessions = self.manager().cache().user_sessions(&user).await?;
+        let info = |info: sessile::SessionInfo| SessionInfo {
+            is_current: Some(info.handle) == this,
+            info,
+        };
+        Ok(sessions.into_iter().map(info).collect())
     }
 
     /// Ends one of the signed-in user's sessions, at once, by its [handle](SessionInfo::handle).
     /// Returns true if it existed and is one of this user's. For the session of this request it
     /// does what [`sign_out`](Self::sign_out) does.
-    pub async fn end_by_handle(&self, handle: &Handle) -> bool {
-        self.with(|state, request| {
-            let Some(this) = state.handle(request) else {
-                return false;
-            };
-            if *handle == this {
-                state.sign_out(request);
-                return true;
-            }
-            let is_own = this.user().is_some() && handle.user() == this.user();
-            is_own && request.manager.cache().end_by_handle(handle)
-        })
+    ///
+    /// # Errors
+    /// [`Unreachable`](SessionError::Unreachable), only with a store. Then nothing is known about
+    /// the session, unless it is that of this request.
+    pub async fn end_by_handle(&self, handle: &Handle) -> Result<bool, SessionError> {
+        self.load().await?;
+        let this = self.read(State::handle)?;
+        let Some(this) = this else {
+            return Ok(false);
+        };
+        if *handle == this {
+            return self.sign_out().await.map(|()| true);
+        }
+        let is_own = this.user().is_some() && handle.user() == this.user();
+        Ok(is_own && self.manager().cache().end_by_handle(handle).await?)
     }
 
     /// Ends all other sessions of the signed-in user, at once, and returns their number: for a
     /// change of the password.
-    pub async fn sign_out_others(&self) -> usize {
-        self.with(|state, request| {
+    ///
+    /// # Errors
+    /// [`Unreachable`](SessionError::Unreachable), only with a store. Then the sessions that the
+    /// store had listed end as soon as it can be reached; others may not, so try again.
+    pub async fn sign_out_others(&self) -> Result<usize, SessionError> {
+        self.load().await?;
+        let (user, this) = self.read(|state, request| {
             let user = state.user(request);
-            let this = state.stored.live(request).map(|live| live.id);
-            user.map_or(0, |user| {
-                request
-                    .manager
-                    .cache()
-                    .end_user_sessions(&user, this.as_ref())
-            })
-        })
+            (user, state.stored.live(request).map(|live| live.id))
+        })?;
+        let Some(user) = user else {
+            return Ok(0);
+        };
+        let cache = self.manager().cache();
+        Ok(cache.end_user_sessions(&user, this.as_ref()).await?)
     }
 
     /// Ends all sessions of the signed-in user, including this one, at once, and returns their
     /// number.
-    pub async fn sign_out_everywhere(&self) -> usize {
-        self.with(|state, request| {
-            let user = state.user(request);
-            let ended = user.map_or(0, |user| {
-                request.manager.cache().end_user_sessions(&user, None)
-            });
-            state.sign_out(request);
-            ended
+    ///
+    /// # Errors
+    /// Those of [`sign_out_others`](Self::sign_out_others). The session of this request is signed
+    /// out in any case.
+    pub async fn sign_out_everywhere(&self) -> Result<usize, SessionError> {
+        let user = match self.load().await {
+            Ok(()) => self.read(State::user),
+            Err(error) => Err(error),
+        };
+        let ended = match user {
+            Ok(Some(user)) => self.end_sessions_of(&user).await,
+            Ok(None) => Ok(0),
+            Err(error) => Err(error),
+        };
+        let signed_out = self.sign_out().await;
+        let number = ended?;
+        signed_out.map(|()| number)
+    }
+
+    async fn end_sessions_of(&self, user: &str) -> Result<usize, SessionError> {
+        Ok(self.manager().cache().end_user_sessions(user, None).await?)
+    }
+
+    /// Ends the session in this process, and returns what the store has yet to end.
+    pub(crate) async fn begin_sign_out(&self) -> Vec<SessionId> {
+        let request = self.request();
+        self.when_free(|state| {
+            state.is_used = true;
+            state.sign_out(request)
         })
+        .await
     }
 }
 
@@ -176,8 +207,7 @@ impl State {
     pub(crate) fn record(&mut self, request: &Request) -> Option<Record> {
         let live = self.stored.live(request)?;
         if live.record.is_none() {
-            let mut buffer = BytesMut::new();
-            live.record = request.manager.cache().load(&live.id, &mut buffer);
+            live.record = request.manager.cache().record(&live.id);
         }
         live.record
     }

@@ -90,7 +90,7 @@ fn changes_to_an_ended_session_of_a_user_are_409_and_bring_nothing_back() {
     visitor.visit(|session| session.sign_in("ada").unwrap());
     let (one, two) = (visitor.begin(), visitor.begin());
     assert!(one.is_authenticated() && two.is_authenticated());
-    ready(one.sign_out());
+    ready(one.sign_out()).unwrap();
     insert(&two, "b", 2);
     let reply = visitor.finish(&two, StatusCode::OK);
     let error = reply.result.as_ref().unwrap_err();
@@ -110,7 +110,7 @@ fn changes_to_an_ended_session_of_a_user_are_409_and_bring_nothing_back() {
 fn rotating_an_ended_session_brings_nothing_back() {
     let cache = cache();
     let (mut visitor, one, two) = two_at_once(&cache);
-    ready(one.sign_out());
+    ready(one.sign_out()).unwrap();
     two.rotate().unwrap();
     let reply = visitor.finish(&two, StatusCode::OK);
     assert_eq!(
@@ -124,7 +124,7 @@ fn changes_to_an_ended_anonymous_session_start_a_new_one() {
     let ends: [fn(&Session); 3] = [
         |session| session.remove("a").unwrap(),
         |session| session.clear().unwrap(),
-        |session: &Session| ready(session.sign_out()),
+        |session: &Session| ready(session.sign_out()).unwrap(),
     ];
     for end in ends {
         let cache = cache();
@@ -170,7 +170,7 @@ fn a_flash_message_taken_and_a_cart_filled_concurrently_both_count() {
 fn a_new_session_in_place_of_an_ended_one_contains_only_the_changes() {
     let cache = cache();
     let (mut visitor, one, two) = two_at_once(&cache);
-    ready(one.sign_out());
+    ready(one.sign_out()).unwrap();
     insert(&two, "a", 1);
     insert(&two, "b", 2);
     assert!(visitor.finish(&two, StatusCode::OK).result.is_ok());
@@ -180,7 +180,7 @@ fn a_new_session_in_place_of_an_ended_one_contains_only_the_changes() {
         "an equal value is not a change and restores nothing"
     );
     let (mut visitor, one, two) = two_at_once(&cache);
-    ready(one.sign_out());
+    ready(one.sign_out()).unwrap();
     two.remove("a").unwrap();
     let len = cache.len();
     let reply = visitor.finish(&two, StatusCode::OK);
@@ -194,7 +194,7 @@ fn a_new_session_in_place_of_an_ended_one_contains_only_the_changes() {
 fn a_watched_key_of_an_ended_session_is_409() {
     let cache = cache();
     for end in [
-        (|session: &Session| ready(session.sign_out())) as fn(&Session),
+        (|session: &Session| ready(session.sign_out()).unwrap()) as fn(&Session),
         |session| {
             session.remove("a").unwrap();
         },
@@ -238,7 +238,7 @@ fn a_session_that_has_a_new_id_keeps_its_cookie_and_the_changes_are_409() {
 fn sign_in_succeeds_if_the_session_ended_during_the_request() {
     let cache = cache();
     let (mut visitor, one, two) = two_at_once(&cache);
-    ready(one.sign_out());
+    ready(one.sign_out()).unwrap();
     insert(&two, "b", 2);
     two.sign_in("alice").unwrap();
     let reply = visitor.finish(&two, StatusCode::OK);
@@ -256,7 +256,7 @@ fn sign_out_ends_a_session_that_was_rotated_during_the_request() {
     one.rotate().unwrap();
     visitor.finish(&one, StatusCode::OK);
     assert_eq!(get(&visitor, "a"), Some(1));
-    ready(two.sign_out());
+    ready(two.sign_out()).unwrap();
     assert_eq!(
         (get(&visitor, "a"), cache.len()),
         (None, 0),
@@ -293,7 +293,12 @@ fn a_full_cache_is_503_with_retry_after_and_stores_nothing() {
     );
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*".parse().unwrap());
     headers.insert(header::CACHE_CONTROL, "public".parse().unwrap());
-    let error = SessionManager::commit(&session, StatusCode::OK, &mut headers).unwrap_err();
+    let error = ready(SessionManager::commit(
+        &session,
+        StatusCode::OK,
+        &mut headers,
+    ))
+    .unwrap_err();
     assert_eq!(
         (error.cause(), error.status()),
         (Error::Full, StatusCode::SERVICE_UNAVAILABLE)
@@ -423,7 +428,7 @@ fn a_sign_out_removes_the_cookie_even_if_later_changes_fail() {
     let mut visitor = Visitor::of(&cache);
     visitor.visit(|session| insert(session, "a", 1));
     let (_, reply) = visitor.visit(|session| {
-        ready(session.sign_out());
+        ready(session.sign_out()).unwrap();
         session.insert("b", "y".repeat(600)).unwrap();
         session.insert("c", "y".repeat(600)).unwrap();
     });

@@ -50,7 +50,12 @@ fn a_cookie_is_sent_again_if_the_adapter_asks() {
             session.send_cookie_again();
         }
         let mut headers = HeaderMap::new();
-        SessionManager::commit(&session, StatusCode::OK, &mut headers).unwrap();
+        ready(SessionManager::commit(
+            &session,
+            StatusCode::OK,
+            &mut headers,
+        ))
+        .unwrap();
         let cookie = headers
             .get(SET_COOKIE)
             .map(|cookie| cookie.to_str().unwrap());

@@ -178,7 +178,7 @@ fn a_request_that_names_a_user_gets_a_session_whatever_became_of_its_own() {
             vec!["cart", "user_id"],
         ),
         (
-            |session: &Session| ready(session.sign_out()),
+            |session: &Session| ready(session.sign_out()).unwrap(),
             vec!["user_id"],
         ),
     ];
@@ -302,7 +302,7 @@ fn a_sign_out_on_an_error_page_ends_a_session_with_only_the_user() {
     assert_eq!(cache.len(), 0);
     browser.visit(sign_in);
     let session = browser.begin();
-    ready(session.sign_out());
+    ready(session.sign_out()).unwrap();
     assert!(
         browser
             .finish(&session, StatusCode::BAD_GATEWAY)
@@ -334,7 +334,7 @@ fn a_message_after_a_sign_out_begins_a_session() {
     let mut browser = visitor(&cache);
     let old = browser.clone();
     let (_, reply) = browser.visit(|session| {
-        ready(session.sign_out());
+        ready(session.sign_out()).unwrap();
         session.insert("flash", "Good bye.").unwrap();
     });
     assert!(reply.set_cookie().is_some() && !reply.is_removal());

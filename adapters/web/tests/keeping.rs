@@ -232,7 +232,7 @@ fn neither_makes_a_session_nor_keeps_an_empty_one() {
                 .is_removal()
         );
     }
-    assert_eq!(sessions.cache().len(), 0);
+    assert_eq!(sessions.cache().local().unwrap().len(), 0);
 }
 
 #[test]

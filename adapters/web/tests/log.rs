@@ -79,13 +79,13 @@ fn no_id_no_token_and_no_data_is_logged() {
             session.append("word", "private").unwrap_err();
             session.watch("word").unwrap();
             ready(session.save()).unwrap();
-            ready(session.sign_out_others());
+            ready(session.sign_out_others()).unwrap();
         });
         visit(|session| {
             session.insert("a", "private".repeat(100)).unwrap();
             session.insert("b", "private".repeat(100)).unwrap();
         });
-        visit(|session: &Session| ready(session.sign_out()));
+        visit(|session: &Session| ready(session.sign_out()).unwrap());
     });
     assert!(
         tokens.len() >= 3 && !lines.is_empty(),

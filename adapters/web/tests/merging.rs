@@ -389,7 +389,7 @@ fn a_save_that_is_rejected_forgets_the_data_and_not_the_sign_in() {
 #[test]
 fn saving_a_session_that_ended_is_an_error() {
     let (_, [one, two]) = at_once(&cache());
-    ready(one.sign_out());
+    ready(one.sign_out()).unwrap();
     two.insert("b", 1).unwrap();
     let refused = ready(two.save()).unwrap_err();
     let SessionError::Store(error) = &refused else {

@@ -188,7 +188,7 @@ fn after_gone_the_session_is_empty_and_changes_create_a_new_one() {
         });
         let session = browser.begin();
         assert!(session.contains_key("user_id"));
-        ready(browser.begin().sign_out());
+        ready(browser.begin().sign_out()).unwrap();
         session.insert("n", 2).unwrap();
         session.rotate().unwrap();
         assert_eq!(
@@ -214,7 +214,7 @@ fn a_session_that_was_reported_gone_and_is_not_written_to_again_leaves_nothing()
     let mut browser = visitor(&cache);
     let session = browser.begin();
     assert!(session.contains_key("cart"));
-    ready(browser.begin().sign_out());
+    ready(browser.begin().sign_out()).unwrap();
     session.insert("n", 2).unwrap();
     ready(session.save()).unwrap_err();
     let reply = browser.finish(&session, StatusCode::OK);

@@ -57,7 +57,7 @@ impl Looker {
         let _ = (
             session.user(),
             session.is_authenticated(),
-            ready(session.user_sessions()),
+            ready(session.user_sessions()).unwrap(),
         );
         let _ = (
             session.check_csrf("made up"),
@@ -158,11 +158,11 @@ fn the_admission_hook_looks_at_the_session_that_is_to_be_created() {
             |session| drop(session.csrf_token().unwrap()),
             |session| ready(session.save()).unwrap(),
             |session| {
-                drop(SessionManager::commit(
+                drop(ready(SessionManager::commit(
                     session,
                     StatusCode::OK,
                     &mut HeaderMap::new(),
-                ));
+                )));
             },
             |session| {
                 session.sign_in("ada").unwrap();
@@ -236,7 +236,7 @@ fn the_admission_hook_is_asked_once_for_each_session() {
             );
             assert!(session.keys().is_empty(), "its data is forgotten");
         } else {
-            ready(session.sign_out());
+            ready(session.sign_out()).unwrap();
         }
         assert_eq!(asked.load(Relaxed) as usize, at + 1);
     }

@@ -202,7 +202,7 @@ fn a_sign_out_with_a_replaced_cookie_may_leave_a_message() {
     let mut tab = browser.clone();
     browser.visit(|session| session.sign_in("ada").unwrap());
     let (_, reply) = tab.visit(|session| {
-        ready(session.sign_out());
+        ready(session.sign_out()).unwrap();
         session.insert("flash", "Good bye.").unwrap();
     });
     assert!(status(&reply) == 200 && reply.set_cookie().is_some());

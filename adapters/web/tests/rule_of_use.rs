@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sessile::ManualClock;
-use sessile_web::{Session, SessionManager};
+use sessile_web::{Session, SessionManager, adapter::ready};
 use support::{Visitor, builder};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -130,7 +130,12 @@ fn the_handler_s_cache_control_is_replaced_only_beside_a_session_cookie() {
         user(&session);
         let value = HeaderValue::from_static("private, max-age=600");
         let mut headers = HeaderMap::from_iter([(header::CACHE_CONTROL, value)]);
-        SessionManager::commit(&session, StatusCode::OK, &mut headers).unwrap();
+        ready(SessionManager::commit(
+            &session,
+            StatusCode::OK,
+            &mut headers,
+        ))
+        .unwrap();
         assert_eq!(headers[header::VARY], "Cookie");
         let is_sent = headers.contains_key(header::SET_COOKIE);
         (

@@ -108,7 +108,7 @@ fn sign_out_acts_at_once_and_discards_pending_changes() {
     let (_, reply) = visitor.visit(|session| {
         session.insert("b", 1).unwrap();
         session.sign_in("alice").unwrap();
-        ready(session.sign_out());
+        ready(session.sign_out()).unwrap();
         assert_eq!(cache.len(), 0, "before the response");
         assert!(session.keys().is_empty() && !session.is_authenticated());
     });
@@ -123,7 +123,7 @@ fn an_insert_after_end_starts_a_new_session() {
     visitor.visit(|session| session.insert("a", 1).unwrap());
     let old = visitor.clone();
     visitor.visit(|session| {
-        ready(session.sign_out());
+        ready(session.sign_out()).unwrap();
         session.insert("b", 2).unwrap();
         session.sign_in("bob").unwrap();
     });
@@ -179,7 +179,7 @@ fn rotate_and_end_make_no_session_for_a_visitor_without_one() {
         session.remove("a").unwrap();
     });
     assert_eq!(reply.set_cookie(), None);
-    let (_, reply) = visitor.visit(|session: &Session| ready(session.sign_out()));
+    let (_, reply) = visitor.visit(|session: &Session| ready(session.sign_out()).unwrap());
     assert_eq!((reply.set_cookie(), cache.stats().created), (None, 0));
 }
 
@@ -282,7 +282,7 @@ fn a_change_after_the_headers_left_is_refused_and_not_lost() {
         assert!(matches!(late, Err(SessionError::AlreadyCommitted)));
     }
     assert_eq!(kept.get("a").unwrap(), Some(1), "reads still work");
-    ready(kept.sign_out());
+    ready(kept.sign_out()).unwrap();
     assert_eq!(cache.len(), 0, "and an end is never too late");
 }
 
@@ -368,7 +368,7 @@ fn a_sign_out_with_a_replaced_cookie_ends_the_session() {
     visitor.visit(|session| session.insert("a", 1).unwrap());
     let mut other_tab = visitor.clone();
     visitor.visit(|session| session.sign_in("alice").unwrap());
-    let (_, reply) = other_tab.visit(|session: &Session| ready(session.sign_out()));
+    let (_, reply) = other_tab.visit(|session: &Session| ready(session.sign_out()).unwrap());
     assert!(reply.is_removal());
     assert_eq!(cache.len(), 0);
     assert!(!visitor.begin().is_authenticated());

@@ -27,7 +27,7 @@ fn the_user_has_a_name_until_they_sign_out() {
     assert_eq!(visitor.begin().user().as_deref(), Some("ada"));
     visitor.visit(|session| session.sign_in("Grace \"bob\" Ü".to_owned()).unwrap());
     assert_eq!(visitor.begin().user().as_deref(), Some("Grace \"bob\" Ü"));
-    visitor.visit(|session: &Session| ready(session.sign_out()));
+    visitor.visit(|session: &Session| ready(session.sign_out()).unwrap());
     assert_eq!(visitor.begin().user(), None);
 }
 
@@ -104,7 +104,7 @@ fn a_message_is_shown_once() {
 }
 
 fn device(visitor: &Visitor, label: &str) -> Handle {
-    let devices = ready(visitor.begin().user_sessions());
+    let devices = ready(visitor.begin().user_sessions()).unwrap();
     devices
         .iter()
         .find(|device| device.label() == label)
@@ -125,7 +125,7 @@ fn devices(cache: &sessile::SessionCache) -> [Visitor; 3] {
 fn a_user_sees_their_devices_and_which_is_this_one() {
     let [phone, laptop, _] = devices(&cache());
     for (visitor, label) in [(&phone, "phone"), (&laptop, "laptop")] {
-        let devices = ready(visitor.begin().user_sessions());
+        let devices = ready(visitor.begin().user_sessions()).unwrap();
         assert_eq!(devices.len(), 2);
         let this: Vec<_> = devices
             .iter()
@@ -135,11 +135,11 @@ fn a_user_sees_their_devices_and_which_is_this_one() {
         assert_eq!(this.len(), 1);
     }
     let anonymous = Visitor::of(&cache()).begin();
-    assert!(ready(anonymous.user_sessions()).is_empty());
+    assert!(ready(anonymous.user_sessions()).unwrap().is_empty());
     assert_eq!(
         (
-            ready(anonymous.sign_out_others()),
-            ready(anonymous.sign_out_everywhere())
+            ready(anonymous.sign_out_others()).unwrap(),
+            ready(anonymous.sign_out_everywhere()).unwrap()
         ),
         (0, 0)
     );
@@ -151,30 +151,30 @@ fn a_session_can_be_ended_by_its_user_only() {
     let handle = device(&laptop, "laptop");
     assert!(
         !mallory
-            .visit(|session| ready(session.end_by_handle(&handle)))
+            .visit(|session| ready(session.end_by_handle(&handle)).unwrap())
             .0
     );
     assert!(
         !Visitor::of(&cache())
-            .visit(|session| ready(session.end_by_handle(&handle)))
+            .visit(|session| ready(session.end_by_handle(&handle)).unwrap())
             .0
     );
     assert!(laptop.begin().is_authenticated());
     assert!(
         phone
-            .visit(|session| ready(session.end_by_handle(&handle)))
+            .visit(|session| ready(session.end_by_handle(&handle)).unwrap())
             .0
     );
     assert!(
         !phone
-            .visit(|session| ready(session.end_by_handle(&handle)))
+            .visit(|session| ready(session.end_by_handle(&handle)).unwrap())
             .0,
         "it is gone"
     );
     assert!(!laptop.begin().is_authenticated() && phone.begin().is_authenticated());
 
     let own = device(&phone, "phone");
-    let (ended, reply) = phone.visit(|session| ready(session.end_by_handle(&own)));
+    let (ended, reply) = phone.visit(|session| ready(session.end_by_handle(&own)).unwrap());
     assert!(ended && reply.is_removal() && !phone.begin().is_authenticated());
 }
 
@@ -182,13 +182,14 @@ fn a_session_can_be_ended_by_its_user_only() {
 fn signing_out_on_others_and_everywhere() {
     let cache = cache();
     let [mut phone, laptop, mallory] = devices(&cache);
-    let (others, reply) = phone.visit(|session: &Session| ready(session.sign_out_others()));
+    let (others, reply) =
+        phone.visit(|session: &Session| ready(session.sign_out_others()).unwrap());
     assert_eq!((others, reply.set_cookie()), (1, None));
     assert!(phone.begin().is_authenticated() && !laptop.begin().is_authenticated());
 
     let [mut laptop, ..] = devices(&cache);
     let (everywhere, reply) =
-        laptop.visit(|session: &Session| ready(session.sign_out_everywhere()));
+        laptop.visit(|session: &Session| ready(session.sign_out_everywhere()).unwrap());
     assert_eq!(
         (everywhere, reply.is_removal()),
         (3, true),
@@ -204,7 +205,7 @@ fn a_sign_in_of_this_request_is_in_the_list_once_it_is_stored() {
     visitor.visit(|session| {
         session.sign_in(SignIn::of("ada").label("again")).unwrap();
         ready(session.save()).unwrap();
-        let devices = ready(session.user_sessions());
+        let devices = ready(session.user_sessions()).unwrap();
         let this = devices.iter().find(|device| device.is_current()).unwrap();
         assert_eq!((this.label(), devices.len()), ("again", 2));
     });

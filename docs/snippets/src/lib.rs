@@ -23,6 +23,7 @@ pages! {
     Testing "testing.md"
     Operations "operations.md"
     Deployment "deployment.md"
+    SeveralProcesses "several-processes.md"
     Redis "redis.md"
     FromTowerSessions "migrating-from-tower-sessions.md"
     FromAxumLogin "migrating-from-axum-login.md"

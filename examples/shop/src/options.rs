@@ -1,7 +1,7 @@
-//! The command line: four options and the help. `lexopt` splits it; this module validates the
+//! The command line: five options and the help. `lexopt` splits it; this module validates the
 //! values.
 //!
-//! It does not know the minimum memory: the engine checks that.
+//! It does not know the minimum memory, nor a valid address of a store: others check these.
 
 use std::{ffi::OsString, time::Duration};
 
@@ -17,6 +17,8 @@ pub(crate) struct Options {
     pub(crate) idle: Duration,
     /// The number of robots that the button on `/stats` releases.
     pub(crate) robots: u64,
+    /// The address of a store that several shops share.
+    pub(crate) store: Option<String>,
 }
 
 /// The result of parsing the command line.
@@ -33,6 +35,7 @@ impl Default for Options {
             memory: 64 << 20,
             idle: Duration::from_secs(30 * 60),
             robots: 1_000_000,
+            store: None,
         }
     }
 }
@@ -48,6 +51,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Req
             Arg::Long("memory") => options.memory = MEMORY.parse(&mut parser, bytes)?,
             Arg::Long("idle") => options.idle = IDLE.parse(&mut parser, span)?,
             Arg::Long("robots") => options.robots = ROBOTS.parse(&mut parser, robot_count)?,
+            Arg::Long("store") => options.store = Some(STORE.parse(&mut parser, address)?),
             Arg::Long("help") | Arg::Short('h') => return Ok(Request::Help),
             _ => return Err(unknown(argument)),
         }
@@ -118,6 +122,10 @@ fn robot_count(text: &str) -> Option<u64> {
         .filter(|crowd| (1..=MAX_ROBOTS).contains(crowd))
 }
 
+fn address(text: &str) -> Option<String> {
+    text.contains("://").then(|| text.to_owned())
+}
+
 fn split(text: &str) -> Option<(u64, &str)> {
     let end = text
         .find(|c: char| !c.is_ascii_digit())
@@ -143,6 +151,11 @@ const ROBOTS: OptionRule = OptionRule {
     must: "a number from 1 to 1000000000",
 };
 
+const STORE: OptionRule = OptionRule {
+    option: "--store",
+    must: "the address of a Redis or Valkey server, such as redis://127.0.0.1",
+};
+
 const MAX_ROBOTS: u64 = 1_000_000_000;
 
 const MIN_IDLE: Duration = Duration::from_secs(2);
@@ -154,18 +167,19 @@ pub(crate) const LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
 pub(crate) const HELP: &str = "\
 A demo shop whose carts and sign-ins are stored in a cache of a fixed size.
 
-Usage: shop [--port NUMBER] [--memory SIZE] [--idle SPAN] [--robots NUMBER]
+Usage: shop [--port NUMBER] [--memory SIZE] [--idle SPAN] [--robots NUMBER] [--store URL]
 
 Options, with their defaults in parentheses:
   --port NUMBER    port on 127.0.0.1, 0 for any free one (3000)
   --memory SIZE    memory of the cache, such as 64MiB, 256M or a number of bytes (64MiB)
   --idle SPAN      idle timeout of a session, such as 90s, 30m or 2h (30m)
   --robots NUMBER  number of robots that the button on /stats releases (1000000)
+  --store URL      keep sessions in a Redis or Valkey server, shared with other shops
   --help           print this text
 
 The environment variable SESSILE_KEYS contains the keys that sign cookies, separated by
 commas, the newest first. Each key is 32 bytes or more, in base64. Without it, a key is
-generated, and sign-ins do not survive a restart.
+generated, and sign-ins do not survive a restart. Shops with one store need the same keys.
 ";
 
 #[cfg(test)]
@@ -195,6 +209,7 @@ mod tests {
             memory: 256 << 20,
             idle: Duration::from_secs(90),
             robots: 7,
+            store: None,
         };
         assert_eq!(
             served("--port 0 --memory 256M --idle 90s --robots 7"),
@@ -235,10 +250,11 @@ mod tests {
             ("--idle 721m", "--idle", "721m"),
             ("--robots 0", "--robots", "0"),
             ("--robots a-million", "--robots", "a-million"),
+            ("--store localhost", "--store", "localhost"),
         ] {
             let text = parsed(line).expect_err(line).to_string();
             assert!(
-                text.starts_with(&format!("{option} must be a "))
+                text.starts_with(&format!("{option} must be "))
                     && text.ends_with(&format!("got {was:?}")),
                 "{text}"
             );

@@ -12,7 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sessile::{CreateOptions, SessionCache, Timeouts};
+use sessile::{CreateOptions, Error, IssuedSession, Timeouts};
+use sessile_tower::Cache;
 
 /// The robots of a shop.
 #[derive(Debug)]
@@ -54,7 +55,7 @@ impl Robots {
     /// closing.
     ///
     /// Must be called on a tokio runtime.
-    pub(crate) fn release(self: &Arc<Self>, cache: &SessionCache) -> bool {
+    pub(crate) fn release(self: &Arc<Self>, cache: &Cache) -> bool {
         let mut progress = self.locked();
         if progress.running || self.closing.load(Relaxed) {
             return false;
@@ -82,7 +83,7 @@ impl Robots {
         self.closing.store(true, Relaxed);
     }
 
-    fn run(&self, mut progress: Progress, cache: &SessionCache) {
+    fn run(&self, mut progress: Progress, cache: &Cache) {
         let start = Instant::now();
         while progress.running {
             let left = progress.wave - progress.released - progress.rejected;
@@ -103,14 +104,22 @@ impl Robots {
 
 impl Progress {
     /// Creates a session of 32 to 480 bytes, 256 on average.
-    fn visit(&mut self, cache: &SessionCache, timeouts: Timeouts) {
+    fn visit(&mut self, cache: &Cache, timeouts: Timeouts) {
         let number = self.released + self.rejected;
         let len = MIN_LEN + (number * 37 % (MAX_LEN - MIN_LEN + 1) as u64) as usize;
         let new = CreateOptions::new().timeouts(timeouts);
-        match cache.create_with(&[b'r'; MAX_LEN][..len], new) {
+        match create(cache, &[b'r'; MAX_LEN][..len], new) {
             Ok(_) => self.released += 1,
             Err(_) => self.rejected += 1,
         }
+    }
+}
+
+/// Creates a session. It blocks with a store: a wave has a thread of its own.
+fn create(cache: &Cache, data: &[u8], new: CreateOptions<'_>) -> Result<IssuedSession, Error> {
+    match cache {
+        Cache::Tiered(cache) => cache.blocking().create_with(data, new),
+        Cache::Local(cache) => cache.create_with(data, new),
     }
 }
 
@@ -134,7 +143,7 @@ mod tests {
         let cache = SessionCache::builder()
             .memory(4 << 20)
             .keys(KeyRing::generate().expect("the system has some"));
-        let cache = cache.build().expect("that is enough");
+        let cache = Cache::from(cache.build().expect("that is enough"));
         let robots = Arc::new(Robots::new(3, Timeouts::new()));
         let (begin, begun) = mpsc::channel();
         let runtime = Builder::new_current_thread()

@@ -12,8 +12,8 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::Value;
-use sessile::{Handle, SessionCache};
-use sessile_tower::{SessionError, SessionLayer, SignIn, SignedIn};
+use sessile::Handle;
+use sessile_tower::{Cache, SessionError, SessionLayer, SignIn, SignedIn};
 
 use crate::{
     cart::Cart,
@@ -31,7 +31,7 @@ use crate::{
 /// The state that the handlers share.
 #[derive(Debug)]
 pub(crate) struct Shop {
-    pub(crate) cache: SessionCache,
+    pub(crate) cache: Cache,
     pub(crate) instruments: Instruments,
     pub(crate) robots: Arc<Robots>,
 }
@@ -124,9 +124,9 @@ async fn sign_in(
     Ok(Redirect::to(&visit.sign_in(who, name)?).into_response())
 }
 
-async fn sign_out(Posted { visit, .. }: Posted<Empty>) -> Redirect {
-    visit.session.sign_out().await;
-    Redirect::to("/")
+async fn sign_out(Posted { visit, .. }: Posted<Empty>) -> HandlerResult {
+    visit.session.sign_out().await?;
+    Ok(Redirect::to("/").into_response())
 }
 
 async fn devices(
@@ -134,7 +134,8 @@ async fn devices(
     SignedIn { session, .. }: SignedIn,
     visit: Visit,
 ) -> HandlerResult {
-    Ok(pages::devices(&shop.frame(&visit)?, &session.user_sessions().await).into_response())
+    let devices = session.user_sessions().await?;
+    Ok(pages::devices(&shop.frame(&visit)?, &devices).into_response())
 }
 
 async fn end_device(State(shop): SharedShop, posted: Posted<DeviceForm>) -> HandlerResult {
@@ -146,7 +147,7 @@ async fn end_device(State(shop): SharedShop, posted: Posted<DeviceForm>) -> Hand
         )
             .into_response());
     };
-    let is_ended = visit.session.end_by_handle(&handle).await;
+    let is_ended = visit.session.end_by_handle(&handle).await?;
     // If it was this session, there is no page to show a message on.
     if visit.session.is_authenticated() {
         visit.set_message(if is_ended {
@@ -159,7 +160,7 @@ async fn end_device(State(shop): SharedShop, posted: Posted<DeviceForm>) -> Hand
 }
 
 async fn end_others(Posted { visit, .. }: Posted<Empty>) -> HandlerResult {
-    let ended = visit.session.sign_out_others().await;
+    let ended = visit.session.sign_out_others().await?;
     if visit.session.is_authenticated() {
         visit.set_message(&match ended {
             0 => "You were signed in nowhere else.".to_owned(),
@@ -170,9 +171,9 @@ async fn end_others(Posted { visit, .. }: Posted<Empty>) -> HandlerResult {
     Ok(Redirect::to("/devices").into_response())
 }
 
-async fn end_all(Posted { visit, .. }: Posted<Empty>) -> Redirect {
-    visit.session.sign_out_everywhere().await;
-    Redirect::to("/")
+async fn end_all(Posted { visit, .. }: Posted<Empty>) -> HandlerResult {
+    visit.session.sign_out_everywhere().await?;
+    Ok(Redirect::to("/").into_response())
 }
 
 async fn add(place: SharedShop, mut posted: Posted<ProductForm>) -> HandlerResult {
@@ -233,7 +234,7 @@ async fn metrics(State(shop): SharedShop) -> Response {
         header::CONTENT_TYPE,
         "text/plain; version=0.0.4; charset=utf-8",
     )];
-    (headers, shop.cache.stats().prometheus().to_string()).into_response()
+    (headers, shop.cache.prometheus()).into_response()
 }
 
 async fn icon() -> Response {

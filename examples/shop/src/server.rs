@@ -14,8 +14,10 @@ use std::{
 };
 
 use axum::Router;
-use sessile::{BuildError, KeyError, KeyRing, SessionCache, Timeouts};
-use sessile_tower::{SessionLayer, SessionManager};
+use sessile::{BuildError, KeyError, KeyRing, SessionCache, SessionCacheBuilder, Timeouts};
+use sessile_redis::RedisStore;
+use sessile_store::{StoreBuildError, StoreExt};
+use sessile_tower::{Cache, SessionLayer, SessionManager};
 use tokio::{runtime::Runtime, sync::watch, time};
 
 use crate::{
@@ -66,6 +68,7 @@ pub(crate) fn serve(options: &Options) -> Result<(), StartError> {
     robots.close();
     drop(runtime);
     drop(maintenance);
+    close(&cache);
     say("Stopped.");
     served.map_err(opening("the listener"))
 }
@@ -79,7 +82,7 @@ fn keys() -> Result<(KeyRing, &'static str), StartError> {
     Ok((keys, origin))
 }
 
-fn build(options: &Options, keys: KeyRing) -> Result<SessionCache, StartError> {
+fn build(options: &Options, keys: KeyRing) -> Result<Cache, StartError> {
     let builder = SessionCache::builder()
         .memory(options.memory)
         .idle_timeout(REMEMBERED)
@@ -87,18 +90,48 @@ fn build(options: &Options, keys: KeyRing) -> Result<SessionCache, StartError> {
         .cookie_name("__Host-shop")
         .events(EVENT_QUEUE_LEN)
         .keys(keys);
-    builder.build().map_err(|wrong| {
-        let option = match wrong {
-            BuildError::Memory { .. } => "--memory: ",
-            _ => "",
-        };
-        StartError::Setting(format!("{option}{wrong}"))
-    })
+    match &options.store {
+        None => builder
+            .build()
+            .map(Cache::from)
+            .map_err(|wrong| invalid(&wrong)),
+        Some(url) => with_store(builder, url),
+    }
+}
+
+fn with_store(builder: SessionCacheBuilder, url: &str) -> Result<Cache, StartError> {
+    let wrong = |wrong: &dyn std::fmt::Display| StartError::Setting(format!("--store: {wrong}"));
+    let store = RedisStore::open(url).map_err(|error| wrong(&error))?;
+    match builder.store(store) {
+        Ok(cache) => Ok(cache.into()),
+        Err(StoreBuildError::Cache(error)) => Err(invalid(&error)),
+        Err(error) => Err(wrong(&error)),
+    }
+}
+
+fn invalid(wrong: &BuildError) -> StartError {
+    let option = match wrong {
+        BuildError::Memory { .. } => "--memory: ",
+        _ => "",
+    };
+    StartError::Setting(format!("{option}{wrong}"))
+}
+
+/// Sends what is queued for the store.
+fn close(cache: &Cache) {
+    if let Cache::Tiered(cache) = cache {
+        let left = cache.blocking().close(SHUTDOWN_TIMEOUT);
+        if left > 0 {
+            say(format_args!(
+                "{left} ends of sessions did not reach the store."
+            ));
+        }
+    }
 }
 
 /// Returns the session layer. The cache's timeouts are those of remembered sessions, and all others
 /// are shorter. Plain HTTP is allowed, because the shop listens on the loopback address only.
-fn sessions(cache: &SessionCache, timeouts: Timeouts) -> SessionLayer {
+fn sessions(cache: &Cache, timeouts: Timeouts) -> SessionLayer {
     let manager = SessionManager::builder(cache.clone())
         .timeouts(timeouts)
         .rotate_every(ROTATION)
@@ -122,7 +155,7 @@ fn listen(port: u16) -> Result<TcpListener, StartError> {
     })
 }
 
-fn greet(address: SocketAddr, options: &Options, cache: &SessionCache, origin: &str) {
+fn greet(address: SocketAddr, options: &Options, cache: &Cache, origin: &str) {
     let memory = format::mebibytes(options.memory as u64);
     let fit = format::thousands(cache.capacity_for(256) as u64);
     let idle = format::span(options.idle);
@@ -133,9 +166,13 @@ fn greet(address: SocketAddr, options: &Options, cache: &SessionCache, origin: &
         "  memory    {memory}, fixed: about {fit} sessions of 256 bytes fit"
     ));
     let remembered = format::span(REMEMBERED);
+    let end = match cache.store_health() {
+        None => "all end when the shop stops",
+        Some(_) => "the store keeps them when the shop stops",
+    };
     say(format_args!(
         "  sessions  expire {idle} after their last use, remembered ones {remembered} after the \
-         sign-in; all end when the shop stops"
+         sign-in; {end}"
     ));
     say(format_args!("  keys      {origin}"));
     say("  cookies   are not Secure: plain HTTP is for this machine only");

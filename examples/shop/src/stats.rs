@@ -14,7 +14,7 @@ use std::{
     time::Instant,
 };
 
-use sessile::SessionCache;
+use sessile_tower::Cache;
 
 pub(crate) use chart::{HEIGHT, INTERVAL, WIDTH};
 pub(crate) use journal::EVENT_QUEUE_LEN;
@@ -48,7 +48,7 @@ impl Instruments {
     }
 
     /// Records the memory for the chart, and the events since the last sample.
-    pub(crate) fn sample(&self, cache: &SessionCache) {
+    pub(crate) fn sample(&self, cache: &Cache) {
         self.journal().drain(cache);
         let used = cache.stats().memory.used as u64;
         self.chart().push(Sample {
@@ -58,7 +58,7 @@ impl Instruments {
     }
 
     /// Reads every instrument. `you` is the name of the signed-in user who requests the report.
-    pub(crate) fn read(&self, cache: &SessionCache, robots: Progress, you: Option<&str>) -> Report {
+    pub(crate) fn read(&self, cache: &Cache, robots: Progress, you: Option<&str>) -> Report {
         let seen = self.probe.measure_with(cache);
         let uptime = self.started.elapsed();
         let mut journal = self.journal();
@@ -72,6 +72,7 @@ impl Instruments {
             events: journal.events(uptime),
             lines: self.chart().lines(),
             robots,
+            store: cache.store_health(),
             you: you.map(str::to_owned),
         }
     }

@@ -40,10 +40,7 @@ impl Visit {
         match self.visitor.cart.is_empty() {
             false => self.session.insert(CART.as_ref(), &self.visitor.cart),
             true if self.visitor.name.is_some() => self.session.remove(CART),
-            true => {
-                self.session.sign_out().await;
-                Ok(())
-            }
+            true => self.session.sign_out().await,
         }
     }
 

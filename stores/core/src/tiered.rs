@@ -13,6 +13,7 @@ mod end;
 mod fetched;
 mod health;
 mod inner;
+mod layers;
 mod metrics;
 mod open;
 mod rotate;

@@ -1,6 +1,6 @@
 //! The routes of the contract in axum: see the table of `sessile-contract`.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Form, Router,
@@ -13,7 +13,7 @@ use axum::{
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use sessile::{KeyRing, ManualClock, SessionCache};
-use sessile_tower::{Session, SessionError, SessionLayer, SessionManager, SignIn};
+use sessile_tower::{Cache, Session, SessionError, SessionLayer, SessionManager, SignIn};
 use tokio::sync::watch;
 
 type Input = Form<HashMap<String, String>>;
@@ -28,8 +28,12 @@ pub(crate) fn app() -> Router {
 
 /// Returns the layer of the contract, with the feature `identity-keys`.
 pub(crate) fn layer(cache: &SessionCache) -> SessionLayer {
+    layer_on(cache.clone())
+}
+
+pub(crate) fn layer_on(cache: impl Into<Cache>) -> SessionLayer {
     SessionLayer::new(
-        SessionManager::builder(cache.clone())
+        SessionManager::builder(cache)
             .identity_keys(["user_id"])
             .build()
             .unwrap(),
@@ -47,13 +51,18 @@ pub(crate) fn cache_with(clock: ManualClock) -> SessionCache {
 }
 
 pub(crate) fn app_of(layer: SessionLayer, cache: SessionCache, clock: ManualClock) -> Router {
+    app_on(layer, Backend::local(cache, clock))
+}
+
+pub(crate) fn app_on(layer: SessionLayer, backend: Backend) -> Router {
     let others = with_other_settings(&layer);
-    with_extensions(routes().layer(layer).merge(others), cache, clock)
+    with_extensions(routes().layer(layer).merge(others), backend)
 }
 
 /// Returns the application for a layer around the whole router.
 pub(crate) fn bare_app(layer: &SessionLayer, cache: SessionCache, clock: ManualClock) -> Router {
-    with_extensions(routes().merge(with_other_settings(layer)), cache, clock)
+    let routes = routes().merge(with_other_settings(layer));
+    with_extensions(routes, Backend::local(cache, clock))
 }
 
 /// Returns the routes behind layers of one cache with other settings, and those without a session.
@@ -71,10 +80,30 @@ fn with_other_settings(layer: &SessionLayer) -> Router {
         .nest("/touched", routes().layer(SessionLayer::from(touched)))
 }
 
-fn with_extensions(app: Router, cache: SessionCache, clock: ManualClock) -> Router {
-    app.layer(Extension(cache))
-        .layer(Extension(clock))
+fn with_extensions(app: Router, backend: Backend) -> Router {
+    app.layer(Extension(backend))
         .layer(Extension(Held::default()))
+}
+
+/// What the routes of the tests need of the cache behind the layer.
+#[derive(Clone)]
+pub(crate) struct Backend {
+    pub(crate) stats: Arc<dyn Fn() -> [u64; 3] + Send + Sync>,
+    pub(crate) advance: Arc<dyn Fn(Duration) + Send + Sync>,
+}
+
+impl Backend {
+    fn local(cache: SessionCache, clock: ManualClock) -> Self {
+        let stats = move || {
+            cache.maintain(usize::MAX);
+            let stats = cache.stats();
+            [cache.len() as u64, stats.created, stats.saved]
+        };
+        Self {
+            stats: Arc::new(stats),
+            advance: Arc::new(move |by| clock.advance(by)),
+        }
+    }
 }
 
 fn without_session() -> Router {
@@ -160,10 +189,9 @@ fn text(value: Option<Value>) -> String {
     }
 }
 
-async fn stats(Extension(cache): Extension<SessionCache>) -> String {
-    cache.maintain(usize::MAX);
-    let stats = cache.stats();
-    format!("{} {} {}", cache.len(), stats.created, stats.saved)
+async fn stats(Extension(backend): Extension<Backend>) -> String {
+    let [sessions, created, saved] = (backend.stats)();
+    format!("{sessions} {created} {saved}")
 }
 
 async fn read(session: Session, Form(input): Input) -> Answer {
@@ -201,13 +229,12 @@ async fn sign_in(session: Session, Form(input): Input) -> Done {
     session.sign_in(who).map(ok)
 }
 
-async fn sign_out(session: Session) -> &'static str {
-    session.sign_out().await;
-    "ok"
+async fn sign_out(session: Session) -> Done {
+    session.sign_out().await.map(ok)
 }
 
 async fn sign_out_and_set(session: Session, input: Input) -> Done {
-    session.sign_out().await;
+    session.sign_out().await?;
     set(session, input).await
 }
 
@@ -222,12 +249,12 @@ async fn sign_out_set_and_delete_cookie(
     ))
 }
 
-async fn sign_out_everywhere(session: Session) -> String {
-    session.sign_out_everywhere().await.to_string()
+async fn sign_out_everywhere(session: Session) -> Result<String, SessionError> {
+    Ok(session.sign_out_everywhere().await?.to_string())
 }
 
-async fn devices(session: Session) -> String {
-    let devices = session.user_sessions().await;
+async fn devices(session: Session) -> Result<String, SessionError> {
+    let devices = session.user_sessions().await?;
     let line = |device: &sessile_tower::SessionInfo| {
         format!(
             "{}{}",
@@ -235,7 +262,7 @@ async fn devices(session: Session) -> String {
             device.label()
         )
     };
-    devices.iter().map(line).collect::<Vec<_>>().join("\n")
+    Ok(devices.iter().map(line).collect::<Vec<_>>().join("\n"))
 }
 
 async fn check_csrf(session: Session, Form(input): Input) -> Done {
@@ -266,7 +293,7 @@ async fn sign_out_and_fail(
     session: Session,
     Form(input): Input,
 ) -> Result<impl IntoResponse, SessionError> {
-    session.sign_out().await;
+    session.sign_out().await?;
     session.insert(&input["key"], &input["value"])?;
     Ok((StatusCode::INTERNAL_SERVER_ERROR, "failed"))
 }
@@ -277,7 +304,7 @@ async fn panic(session: Session, Form(input): Input) -> Done {
 }
 
 async fn sign_out_and_panic(session: Session) {
-    session.sign_out().await;
+    session.sign_out().await.unwrap();
     panic!("a handler of the contract panics, as it should");
 }
 
@@ -411,8 +438,8 @@ async fn release(Extension(held): Extension<Held>) -> &'static str {
     "ok"
 }
 
-async fn advance(Extension(clock): Extension<ManualClock>, Form(input): Input) -> &'static str {
-    clock.advance(Duration::from_secs(input["seconds"].parse().unwrap()));
+async fn advance(Extension(backend): Extension<Backend>, Form(input): Input) -> &'static str {
+    (backend.advance)(Duration::from_secs(input["seconds"].parse().unwrap()));
     "ok"
 }
 

@@ -6,7 +6,7 @@
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sessile::{KeyRing, SessionCache, SessionCacheBuilder};
-use sessile_web::{CommitError, Session, SessionManager};
+use sessile_web::{CommitError, Session, SessionManager, adapter::ready};
 
 pub(crate) const KEY: &[u8] = b"0f1e2d3c4b5a69788796a5b4c3d2e1f0-a key of the tests";
 
@@ -57,7 +57,7 @@ impl Visitor {
     /// Commits a request and keeps its cookie.
     pub(crate) fn finish(&mut self, session: &Session, status: StatusCode) -> Reply {
         let mut headers = HeaderMap::new();
-        let result = SessionManager::commit(session, status, &mut headers);
+        let result = ready(SessionManager::commit(session, status, &mut headers));
         let reply = Reply { headers, result };
         if let Some(set) = reply.set_cookie() {
             let pair = set.split(';').next().unwrap();

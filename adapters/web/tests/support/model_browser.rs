@@ -3,7 +3,10 @@
 use std::{cell::Cell, rc::Rc};
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use sessile_web::{CommitError, Session, SessionManager, adapter::SessionExt};
+use sessile_web::{
+    CommitError, Session, SessionManager,
+    adapter::{SessionExt, ready},
+};
 
 use super::{LIFETIME, Life, REMEMBERED, Tab, UNKNOWN, View, World};
 
@@ -82,6 +85,8 @@ impl World {
         let (_, token) = cookie.split_once('=').unwrap();
         self.sessions
             .cache()
+            .local()
+            .unwrap()
             .replaced_token(token.as_bytes())
             .map(|age| age.as_secs())
     }
@@ -94,7 +99,7 @@ impl World {
         status: StatusCode,
     ) -> (Result<(), CommitError>, Option<Option<String>>) {
         let mut headers = HeaderMap::new();
-        let result = SessionManager::commit(&tab.session, status, &mut headers);
+        let result = ready(SessionManager::commit(&tab.session, status, &mut headers));
         let set = headers.get(header::SET_COOKIE).map(|set| {
             let pair = set.to_str().unwrap().split(';').next().unwrap();
             (!pair.ends_with('=')).then(|| pair.to_owned())

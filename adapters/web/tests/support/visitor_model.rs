@@ -230,7 +230,7 @@ impl World {
     }
 
     fn sign_out(&mut self, tab: &mut Tab) {
-        ready(tab.session.sign_out());
+        ready(tab.session.sign_out()).unwrap();
         (tab.cookie, tab.base, self.expected) = (None, Some(None), None);
         (tab.acts, tab.watches) = (Vec::new(), Vec::new());
         self.sign_outs += 1;

@@ -10,7 +10,7 @@ use std::{
 use bytes::BytesMut;
 use hdrhistogram::Histogram;
 use sessile::{IssuedSession, KeyRing, SessionId, Version};
-use sessile_store::{TieredCache, TryOpen};
+use sessile_store::{LookUp, TieredCache};
 use tokio::{runtime::Builder, task::JoinSet};
 
 use super::{DATA_LEN, bare::Bare, node, server::Server};
@@ -93,7 +93,7 @@ fn round(one: &TieredCache, two: &TieredCache) -> Round {
 
 fn hits(cache: &TieredCache, session: &IssuedSession, data: &mut BytesMut) -> bool {
     let token = session.token.as_str().as_bytes();
-    matches!(cache.try_open_token(token, data), TryOpen::Hit(_))
+    matches!(cache.try_open_token(token, data), LookUp::Hit(_))
 }
 
 /// Saves sessions of 256 bytes 10,000 times a second, or as often as the machine can.

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::BytesMut;
 use sessile::{IssuedSession, KeyRing, SessionCache, Version};
-use sessile_store::{TieredCache, TryOpen};
+use sessile_store::{LookUp, TieredCache};
 
 use super::{DATA_LEN, MEMORY, bare::Bare, node, peer::Peer, server::Server};
 use crate::{
@@ -73,7 +73,7 @@ fn hit(cache: &TieredCache, session: &IssuedSession) {
     let mut data = BytesMut::with_capacity(DATA_LEN);
     let token = session.token.as_str().as_bytes();
     let opened = cache.try_open_token(token, &mut data);
-    assert!(matches!(opened, TryOpen::Hit(_)) && data.len() == DATA_LEN);
+    assert!(matches!(opened, LookUp::Hit(_)) && data.len() == DATA_LEN);
 }
 
 fn open_locally(cache: &SessionCache, session: &IssuedSession) {

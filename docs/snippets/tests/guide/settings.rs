@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use http::{HeaderMap, StatusCode, header};
 use sessile::{BuildError, Error, KeyError, KeyRing, SessionCache, SessionCacheBuilder, Timeouts};
-use sessile_web::SessionManager;
+use sessile_web::{SessionManager, adapter::ready};
 
 use super::{read, rows};
 
@@ -205,7 +205,12 @@ fn defaults_of_the_manager() {
     let session = manager.begin(&HeaderMap::new());
     session.insert("a", 1).unwrap();
     let mut headers = HeaderMap::new();
-    SessionManager::commit(&session, StatusCode::OK, &mut headers).unwrap();
+    ready(SessionManager::commit(
+        &session,
+        StatusCode::OK,
+        &mut headers,
+    ))
+    .unwrap();
     let cookie = headers[header::SET_COOKIE].to_str().unwrap();
     assert!(cookie.ends_with("; Path=/; HttpOnly; Secure; SameSite=Lax"));
 

@@ -32,6 +32,7 @@ pub(crate) fn stats(frame: &Frame<'_>, report: &Report) -> Markup {
                 }
             }
             (figures.tiles())
+            @if report.store.is_some() { (figures.table("Store", &STORE)) }
             div.pair {
                 (memory(&figures, report))
                 div.stack { (robots(frame, &figures, report)) (figures.classes()) }
@@ -201,6 +202,12 @@ const TILES: [(&str, &str, &str); 5] = [
     ("One lookup", "lookup", "of_probe"),
     ("Hits", "hits", "of_reads"),
     ("Misses", "misses", "of_cookies"),
+];
+
+const STORE: [Row; 3] = [
+    ("State", "store_state"),
+    ("Lease left", "store_lease"),
+    ("Ends queued", "store_ends"),
 ];
 
 const CLASSES: [Row; 4] = [

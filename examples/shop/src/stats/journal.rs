@@ -5,7 +5,8 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use sessile::{EndReason, Event, EventKind, SessionCache};
+use sessile::{EndReason, Event, EventKind};
+use sessile_tower::Cache;
 
 use crate::format;
 
@@ -32,7 +33,7 @@ pub(crate) struct EventSummary {
 
 impl Journal {
     /// Takes the queued events. The number is limited, because robots may add events concurrently.
-    pub(super) fn drain(&mut self, cache: &SessionCache) {
+    pub(super) fn drain(&mut self, cache: &Cache) {
         for _ in 0..EVENT_QUEUE_LEN * 4 {
             let Some(event) = cache.next_event() else {
                 return;
@@ -108,7 +109,7 @@ const KINDS: [(&str, &str); 11] = [
 
 #[cfg(test)]
 mod tests {
-    use sessile::KeyRing;
+    use sessile::{KeyRing, SessionCache};
 
     use super::*;
 
@@ -128,7 +129,7 @@ mod tests {
                 .expect("there is room");
         }
         cache.end_user_sessions("ada 7", None);
-        journal.drain(&cache);
+        journal.drain(&Cache::from(cache.clone()));
 
         let events = journal.events(Duration::from_secs(3600));
         let count = |name| {

@@ -1,6 +1,6 @@
 //! Measures the time of one lookup when a report is requested.
 //!
-//! Owns a session in the shop's cache and reads it repeatedly, so it measures a session that is in
+//! Owns a session in the shop's cache, if that is a local one, and reads it repeatedly, so it measures a session that is in
 //! the processor's caches. Its reads are subtracted from the hits, so that requesting the figures
 //! does not change them.
 
@@ -12,6 +12,7 @@ use std::{
 
 use bytes::BytesMut;
 use sessile::{SessionCache, SessionId, stats::Stats};
+use sessile_tower::Cache;
 
 /// The length of the probe's session, in bytes.
 pub(crate) const SIZE: usize = 256;
@@ -37,9 +38,9 @@ struct State {
 impl Probe {
     /// Measures and reads the figures under one lock, so that concurrent reports do not include
     /// each other's reads.
-    pub(super) fn measure_with(&self, cache: &SessionCache) -> Measurement {
+    pub(super) fn measure_with(&self, cache: &Cache) -> Measurement {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let lookup = state.measure(cache);
+        let lookup = cache.local().and_then(|cache| state.measure(cache));
         let mut stats = cache.stats();
         stats.hits = stats.hits.saturating_sub(state.reads);
         Measurement { stats, lookup }

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, iter, time::Duration};
 
 use serde_json::{Value, json};
 use sessile::stats::Stats;
+use sessile_store::{StoreHealth, StoreState};
 
 use super::{
     chart::Lines,
@@ -28,6 +29,8 @@ pub(crate) struct Report {
     pub(crate) lines: Lines,
     pub(crate) events: EventSummary,
     pub(crate) robots: Progress,
+    /// The state of the store, if the shop has one.
+    pub(crate) store: Option<StoreHealth>,
     /// The name of the signed-in user who requested the report.
     pub(crate) you: Option<String>,
 }
@@ -59,6 +62,7 @@ impl Report {
         texts.insert("uptime", format::span(self.uptime));
         texts.insert("robots", self.robots_text());
         texts.insert("you", self.you_text());
+        texts.extend(self.store_texts());
         texts.extend(LATEST.into_iter().zip(self.latest()));
         texts
     }
@@ -105,6 +109,7 @@ impl Report {
                 "rejected": self.robots.rejected,
                 "wave": self.robots.wave,
             },
+            "store": self.store.as_ref().map(store_json),
             "you": self.you,
             "texts": self.texts(),
             "bars": self.bars(),
@@ -226,11 +231,40 @@ impl Report {
             .take(LINES)
     }
 
+    /// Returns the texts of the store; none without one.
+    fn store_texts(&self) -> Vec<(&'static str, String)> {
+        let Some(store) = &self.store else {
+            return Vec::new();
+        };
+        let lease = store.lease_remaining.as_secs_f64();
+        vec![
+            ("store_state", state_text(&store.state).to_owned()),
+            ("store_lease", format!("{lease:.1} s")),
+            ("store_ends", format::thousands(store.ends_queued as u64)),
+        ]
+    }
+
     fn you_text(&self) -> String {
         match &self.you {
             Some(name) => format!("You are signed in as {name}."),
             None => "You are not signed in.".into(),
         }
+    }
+}
+
+fn store_json(store: &StoreHealth) -> Value {
+    json!({
+        "state": state_text(&store.state),
+        "lease_millis": store.lease_remaining.as_millis() as u64,
+        "ends_queued": store.ends_queued,
+    })
+}
+
+fn state_text(state: &StoreState) -> &str {
+    match state {
+        StoreState::Up => "up",
+        StoreState::Incompatible(cause) => cause,
+        _ => "down",
     }
 }
 

@@ -12,3 +12,4 @@ mod forms;
 mod pages;
 mod program;
 mod sign_in;
+mod store;

@@ -168,4 +168,4 @@ fn no_token_is_printed_or_shown() {
 }
 
 /// 32 bytes in base64, for these tests only.
-const KEY: &str = "47dLmd+AR8Iiz6/Z6CRDYnw04bcqu+Qv0ZBLgYW1KJc=";
+pub(crate) const KEY: &str = "47dLmd+AR8Iiz6/Z6CRDYnw04bcqu+Qv0ZBLgYW1KJc=";

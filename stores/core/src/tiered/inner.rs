@@ -347,12 +347,13 @@ impl Inner {
     #[inline]
     pub(crate) fn note_use(&self, record: &Record) {
         if record.needs_touch() {
-            self.note_touch(record.id);
+            self.queue_touch(record.id);
         }
     }
 
+    /// Enters an id into the queue of touches.
     #[cold]
-    fn note_touch(&self, id: SessionId) {
+    pub(crate) fn queue_touch(&self, id: SessionId) {
         if lock(&self.touches).push(id, self.env.now()) {
             self.wake.notify_one();
         }

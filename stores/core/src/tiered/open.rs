@@ -17,6 +17,15 @@ use super::{
     inner::Inner,
 };
 
+/// The purpose of a read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// It counts as a use of the session.
+    Use,
+    /// It counts as none.
+    Peek,
+}
+
 /// The result for one candidate.
 enum Opened {
     Session(Record),
@@ -110,7 +119,7 @@ impl TieredCache {
         candidates: Candidates,
         buffer: &mut BytesMut,
     ) -> Result<Option<Record>, Error> {
-        self.inner().fetch(candidates, buffer).await
+        self.inner().fetch(candidates, Access::Use, buffer).await
     }
 
     /// Reads a request's `Cookie` fields and finds the session whose token is there: the first of
@@ -154,7 +163,10 @@ impl TieredCache {
     ) -> Result<Option<Record>, Error> {
         let inner = self.inner();
         let deadline = inner.env.now() + inner.settings.timeout;
-        match inner.open_id(*id, None, deadline, buffer).await? {
+        match inner
+            .open_id(*id, None, Access::Use, deadline, buffer)
+            .await?
+        {
             Opened::Session(record) => Ok(Some(record)),
             Opened::Absent(rejection) => {
                 inner.reject(*id, rejection);
@@ -177,16 +189,19 @@ impl TieredCache {
 }
 
 impl Inner {
-    async fn fetch(
+    /// Asks the store about the candidates of a request, in order.
+    pub(super) async fn fetch(
         self: &Arc<Self>,
         candidates: Candidates,
+        access: Access,
         buffer: &mut BytesMut,
     ) -> Result<Option<Record>, Error> {
         let deadline = self.env.now() + self.settings.timeout;
         let mut reused = Vec::new();
         for candidate in candidates.iter() {
             let Candidate { id, key_number, .. } = candidate;
-            match self.open_id(id, Some(key_number), deadline, buffer).await? {
+            let opened = self.open_id(id, Some(key_number), access, deadline, buffer);
+            match opened.await? {
                 Opened::Session(record) => return Ok(Some(record)),
                 Opened::Absent(Rejection::Reused) => reused.push(id),
                 Opened::Absent(rejection) => self.l1.count_rejection(rejection),
@@ -199,22 +214,37 @@ impl Inner {
         Ok(None)
     }
 
+    /// Finds a session by an id that the caller may use, without counting as use.
+    pub(super) async fn peek_id(
+        self: &Arc<Self>,
+        id: SessionId,
+        buffer: &mut BytesMut,
+    ) -> Result<Option<Record>, Error> {
+        let deadline = self.env.now() + self.settings.timeout;
+        let opened = self.open_id(id, None, Access::Peek, deadline, buffer);
+        Ok(match opened.await? {
+            Opened::Session(record) => Some(record),
+            Opened::Absent(_) => None,
+        })
+    }
+
     /// Opens a session by an id that the caller may use.
     async fn open_id(
         self: &Arc<Self>,
         id: SessionId,
         key_number: Option<u8>,
+        access: Access,
         deadline: Duration,
         buffer: &mut BytesMut,
     ) -> Result<Opened, Error> {
         buffer.clear();
-        if let Some(record) = self.hit(&id, buffer) {
+        if let Some(record) = self.hit(&id, access, buffer) {
             return Ok(Opened::Session(record));
         }
         let mut current = id;
         for hop in 0..MAX_HOPS {
             if hop > 0
-                && let Some(record) = self.hit(&current, buffer)
+                && let Some(record) = self.hit(&current, access, buffer)
             {
                 let record = self.l1.record(&record.to_stored(), &id);
                 return Ok(Opened::Session(record));
@@ -222,7 +252,8 @@ impl Inner {
             let key_number = key_number.filter(|_| hop == 0);
             match self.find(current, key_number, deadline).await? {
                 Found::Session(found) => {
-                    return Ok(Opened::Session(self.use_fetched(&found, &id, buffer)));
+                    let record = self.use_fetched(&found, &id, access, buffer);
+                    return Ok(Opened::Session(record));
                 }
                 Found::Alias(target) if target.is_in_grace => current = target.id,
                 Found::Alias(_) => return Ok(Opened::Absent(Rejection::Reused)),
@@ -232,14 +263,24 @@ impl Inner {
         Ok(Opened::Absent(Rejection::Unknown))
     }
 
-    fn hit(&self, id: &SessionId, buffer: &mut BytesMut) -> Option<Record> {
+    pub(super) fn hit(
+        &self,
+        id: &SessionId,
+        access: Access,
+        buffer: &mut BytesMut,
+    ) -> Option<Record> {
         let trust = self.trust();
-        let record = self.l1.load(id, buffer)?;
+        let record = match access {
+            Access::Use => self.l1.load(id, buffer)?,
+            Access::Peek => self.l1.peek(id, buffer)?,
+        };
         if !trust.covers(record.read_at()) {
             buffer.clear();
             return None;
         }
-        self.note_use(&record);
+        if access == Access::Use {
+            self.note_use(&record);
+        }
         Some(record)
     }
 
@@ -257,11 +298,19 @@ impl Inner {
         read.await.unwrap_or(Err(Error::Unreachable))
     }
 
-    fn use_fetched(&self, found: &Fetched, opened_by: &SessionId, buffer: &mut BytesMut) -> Record {
+    fn use_fetched(
+        &self,
+        found: &Fetched,
+        opened_by: &SessionId,
+        access: Access,
+        buffer: &mut BytesMut,
+    ) -> Record {
         buffer.clear();
         buffer.extend_from_slice(&found.data);
         let record = self.l1.record(&found.session, opened_by);
-        self.note_use(&record);
+        if access == Access::Use {
+            self.note_use(&record);
+        }
         record
     }
 
@@ -300,5 +349,7 @@ impl Inner {
     }
 }
 
+/// The most tokens of one request that are tried, as in the engine.
+pub(super) const MAX_CANDIDATES: usize = 4;
 /// The most aliases that a verb follows.
 pub(super) const MAX_HOPS: usize = 8;

@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use bytes::BytesMut;
 use sessile::IssuedSession;
-use sessile_store::TryOpen;
+use sessile_store::LookUp;
 
 use crate::support::{
     node::{Site, calls, until},
@@ -118,7 +118,7 @@ fn malformed_and_forged_cookies_cause_no_read() {
                 forged[position] = letter;
                 let mut data = BytesMut::new();
                 let opened = node.cache.try_open_token(&forged, &mut data);
-                assert!(!matches!(opened, TryOpen::Pending(_)), "{position}");
+                assert!(!matches!(opened, LookUp::Unknown(_)), "{position}");
                 let shorter = node.verbs.open_token(&forged[..position], &mut data);
                 assert!(matches!(shorter, Ok(None)), "{position}");
             }

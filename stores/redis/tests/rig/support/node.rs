@@ -9,7 +9,7 @@ use std::{
 use bytes::BytesMut;
 use sessile::{Error, IssuedSession, KeyRing, SessionCache, SessionId, SessionLimitPolicy};
 use sessile_redis::RedisStore;
-use sessile_store::{Blocking, StoreExt, StoreState, TieredCache, TieredCacheBuilder, TryOpen};
+use sessile_store::{Blocking, LookUp, StoreExt, StoreState, TieredCache, TieredCacheBuilder};
 
 use super::{proxy::Proxy, server::Server};
 
@@ -121,7 +121,7 @@ impl Node {
     pub fn hits(&self, session: &IssuedSession) -> bool {
         let token = session.token.as_str().as_bytes();
         let opened = self.cache.try_open_token(token, &mut BytesMut::new());
-        matches!(opened, TryOpen::Hit(_))
+        matches!(opened, LookUp::Hit(_))
     }
 
     /// Opens a session by its token and returns its data.
