@@ -24,8 +24,6 @@ struct Seen {
     longest: Mutex<Duration>,
     unreachable: AtomicU64,
     answered: AtomicU64,
-    /// Sessions whose end was not confirmed.
-    queued: Mutex<Vec<IssuedSession>>,
     is_over: AtomicBool,
 }
 
@@ -78,12 +76,7 @@ fn killed(kind: &'static str) {
         scope.spawn(|| load(&one, &kept, &seen));
         server.kill();
         one.until_down();
-        for session in &doomed {
-            let ended = seen.count(|| one.verbs.end(&session.id));
-            assert_eq!(ended, Err(Error::Unreachable));
-            seen.queued.lock().expect("no panic").push(*session);
-            assert!(!one.hits(session), "an end takes effect in its process");
-        }
+        end_unconfirmed(&one, &doomed, &seen);
         thread::sleep(down_time());
         server.start_again();
         permit(&server);
@@ -91,7 +84,7 @@ fn killed(kind: &'static str) {
         // The first hit of the node that ended them.
         until("sessions return", || matches!(one.open(&kept), Ok(Some(_))));
         println!("{kind}: recovered after {:?}", back.elapsed());
-        for session in seen.queued.lock().expect("no panic").iter() {
+        for session in &doomed {
             let exists = server.command(&["EXISTS", &key(&session.id)]);
             assert_eq!(exists, "0", "{kind}: an end was not done before a hit");
             assert_eq!(one.open(session), Ok(None));
@@ -108,6 +101,15 @@ fn killed(kind: &'static str) {
         unreachable > 0 && longest < 3 * TIMEOUT + SLACK,
         "{kind}: {longest:?}"
     );
+}
+
+/// Ends sessions while the server is down.
+fn end_unconfirmed(node: &Node, sessions: &[IssuedSession], seen: &Seen) {
+    for session in sessions {
+        let ended = seen.count(|| node.verbs.end(&session.id));
+        assert_eq!(ended, Err(Error::Unreachable));
+        assert!(!node.hits(session), "an end takes effect in its process");
+    }
 }
 
 /// Sends requests until the test is over: a read, and a write of the same session.
