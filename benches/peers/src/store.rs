@@ -1,8 +1,8 @@
 //! A tiered cache over real servers: how soon an end is seen, how long a miss and a save take, and
 //! how many bytes a session costs.
 //!
-//! Each server that is installed (`redis-server`, `valkey-server`) is started on loopback. The nodes
-//! live in one process, each with its own thread and connections. What stands beside each figure
+//! Each server that is installed (`redis-server`, `valkey-server`) is started on loopback. The
+//! nodes live in one process, each with its own thread and connections. What stands beside each figure
 //! sends its commands through a thread of its own too, so that both pay for the same hand-over.
 
 mod bare;

@@ -1,5 +1,5 @@
-//! The time from an end on one node until another node rejects the session, while other sessions are
-//! saved 10,000 times a second. A bare `SPUBLISH` from one connection to another stands beside.
+//! The time from an end on one node until another node rejects the session, while other sessions
+//! are saved 10,000 times a second. A bare `SPUBLISH` from one connection to another stands beside.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -26,7 +26,8 @@ pub(super) fn run(plan: &Plan, server: &Server, name: &str, report: &mut Report)
     subscriber.subscribe();
     let (is_over, writes) = (AtomicBool::new(false), AtomicU64::new(0));
     let began = Instant::now();
-    let [mut returned, mut called, mut bare] = [const { None::<Histogram<u64>> }; 3];
+    let [mut returned, mut called, mut bare] =
+        [(); 3].map(|()| Times::new(3).expect("three digits"));
     thread::scope(|scope| {
         scope.spawn(|| save_until(&writer, &is_over, &writes));
         for _ in 0..plan.ends {
@@ -38,33 +39,24 @@ pub(super) fn run(plan: &Plan, server: &Server, name: &str, report: &mut Report)
         is_over.store(true, Relaxed);
     });
     let rate = writes.load(Relaxed) as f64 / began.elapsed().as_secs_f64();
-    let mut table = Table::new(&[
-        "from … until the other node rejects it",
-        "p50",
-        "p99",
-        "p99.9",
-        "worst",
-        VERDICT,
-    ]);
-    row(
-        &mut table,
-        "`end` has returned",
-        returned.as_ref(),
-        Some(GOAL),
-    );
-    row(&mut table, "`end` is called", called.as_ref(), None);
-    row(
-        &mut table,
-        "`SPUBLISH` until it is received",
-        bare.as_ref(),
-        None,
-    );
     let rounds = count(plan.ends);
     report.heading(&format!(
         "store: ends on {name}, {rounds} rounds beside {rate:.0} saves a second, ms"
     ));
-    report.table(&table);
+    report.table(&table(&returned, &called, &bare));
 }
+
+fn table(returned: &Times, called: &Times, bare: &Times) -> Table {
+    let head = "from … until the other node rejects it";
+    let mut table = Table::new(&[head, "p50", "p99", "p99.9", "worst", VERDICT]);
+    row(&mut table, "`end` has returned", returned, Some(GOAL));
+    row(&mut table, "`end` is called", called, None);
+    row(&mut table, "`SPUBLISH` until it is received", bare, None);
+    table
+}
+
+/// Times in ns.
+type Times = Histogram<u64>;
 
 struct Round {
     returned: Duration,
@@ -134,16 +126,14 @@ fn saved_once(cache: &TieredCache) -> (SessionId, Version) {
     (session.id, record.version)
 }
 
-fn record(histogram: &mut Option<Histogram<u64>>, span: Duration) {
-    let histogram = histogram.get_or_insert_with(|| Histogram::new(3).expect("three digits"));
+fn record(times: &mut Times, span: Duration) {
     let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-    histogram.record(nanos).expect("it grows");
+    times.record(nanos).expect("it grows");
 }
 
-fn row(table: &mut Table, name: &str, histogram: Option<&Histogram<u64>>, goal: Option<Target>) {
-    let Some(histogram) = histogram else { return };
-    let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e6;
-    let figures = [at(0.5), at(0.99), at(0.999), histogram.max() as f64 / 1e6];
+fn row(table: &mut Table, name: &str, times: &Times, goal: Option<Target>) {
+    let at = |quantile| times.value_at_quantile(quantile) as f64 / 1e6;
+    let figures = [at(0.5), at(0.99), at(0.999), times.max() as f64 / 1e6];
     let verdict = goal.map_or_else(blank, |goal| goal.verdict(figures[2], "ms at p99.9"));
     let cells = figures.map(|value| figure(value, 2));
     table.row([name.to_owned()].into_iter().chain(cells).chain([verdict]));
