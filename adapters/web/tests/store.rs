@@ -328,6 +328,27 @@ async fn changes_during_a_save_are_stored_after_it() {
 }
 
 #[tokio::test]
+async fn a_session_that_was_only_loaded_is_read_during_its_first_save() {
+    let world = World::new();
+    let [one, two] = &world.nodes;
+    let mut browser = Browser::default();
+    browser
+        .visit(one, |session| session.insert("a", 1))
+        .await
+        .unwrap();
+    let session = browser.loaded(two).await;
+    session.insert("b", 2).unwrap();
+    world.store.hold();
+    let (saved, ()) = tokio::join!(session.save(), async {
+        world.store.until_held().await;
+        assert_eq!(session.get::<u32>("a").unwrap(), Some(1));
+        assert_eq!(session.keys(), ["a", "b"]);
+        world.store.release();
+    });
+    saved.unwrap();
+}
+
+#[tokio::test]
 async fn operations_of_one_session_wait_for_each_other() {
     let world = World::new();
     let [one, two] = &world.nodes;
