@@ -11,7 +11,7 @@ use sessile::{
     CreateOptions, Error, Event, Handle, IssuedSession, MaintenanceThread, Record, SessionCache,
     SessionId, SessionInfo, SignInOptions, Timeouts, Version, stats::Stats,
 };
-use sessile_store::{Pending, StoreHealth, TieredCache, TryOpen};
+use sessile_store::{Candidates, LookUp, StoreHealth, TieredCache};
 
 /// The cache of a [`SessionManager`](crate::SessionManager). Both kinds convert into it.
 ///
@@ -196,7 +196,7 @@ impl Cache {
         &self,
         fields: impl IntoIterator<Item = &'h [u8]> + Clone,
         buffer: &mut BytesMut,
-    ) -> TryOpen {
+    ) -> LookUp {
         match self {
             Self::Local(cache) => found(cache.open(fields, buffer)),
             Self::Tiered(cache) => cache.try_open(fields, buffer),
@@ -208,7 +208,7 @@ impl Cache {
         &self,
         mut values: impl Iterator<Item = &'h [u8]>,
         buffer: &mut BytesMut,
-    ) -> TryOpen {
+    ) -> LookUp {
         match self {
             Self::Local(cache) => found(values.find_map(|value| cache.open_token(value, buffer))),
             Self::Tiered(cache) => cache.try_open_tokens(values, buffer),
@@ -218,12 +218,12 @@ impl Cache {
     /// Continues after a peek. It counts as no use.
     pub(crate) async fn fetch_unused(
         &self,
-        pending: Pending,
+        candidates: Candidates,
         buffer: &mut BytesMut,
     ) -> Result<Option<Record>, Error> {
         match self {
             Self::Local(_) => Ok(None),
-            Self::Tiered(cache) => cache.fetch_unused(pending, buffer).await,
+            Self::Tiered(cache) => cache.fetch_unused(candidates, buffer).await,
         }
     }
 
@@ -418,8 +418,8 @@ async fn end_each(cache: &TieredCache, ids: &[SessionId]) -> Result<(), Error> {
     result
 }
 
-fn found(record: Option<Record>) -> TryOpen {
-    record.map_or(TryOpen::Absent, TryOpen::Hit)
+fn found(record: Option<Record>) -> LookUp {
+    record.map_or(LookUp::Absent, LookUp::Hit)
 }
 
 impl From<SessionCache> for Cache {

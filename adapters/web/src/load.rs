@@ -4,7 +4,7 @@
 //! On a local cache nothing is loaded ahead. The module does not know which verb needs the session.
 
 use bytes::BytesMut;
-use sessile_store::{Pending, TryOpen};
+use sessile_store::{Candidates, LookUp};
 
 use crate::{
     Cache, Session, SessionError,
@@ -43,9 +43,9 @@ impl Session {
         if cache.local().is_some() {
             return Ok(());
         }
-        let pending = self.state().peek(self.request());
-        if let Some(pending) = pending {
-            Box::pin(self.fetch(cache, pending)).await;
+        let unknown = self.state().peek(self.request());
+        if let Some(candidates) = unknown {
+            Box::pin(self.fetch(cache, candidates)).await;
         }
         match self.state().stored {
             Stored::Failed => Err(SessionError::Unreachable),
@@ -53,9 +53,9 @@ impl Session {
         }
     }
 
-    async fn fetch(&self, cache: &Cache, pending: Pending) {
+    async fn fetch(&self, cache: &Cache, candidates: Candidates) {
         let mut buffer = BytesMut::new();
-        let found = cache.fetch_unused(pending, &mut buffer).await;
+        let found = cache.fetch_unused(candidates, &mut buffer).await;
         let mut state = self.state();
         // Another request of the same session may have been faster, or have signed out.
         if matches!(state.stored, Stored::Unread) {
@@ -70,7 +70,7 @@ impl Session {
 
 impl State {
     /// Loads the session if it is in memory. Returns what the store is asked otherwise.
-    fn peek(&mut self, request: &Request) -> Option<Pending> {
+    fn peek(&mut self, request: &Request) -> Option<Candidates> {
         let cache = request.manager.cache().tiered()?;
         if !matches!(self.stored, Stored::Unread) {
             return None;
@@ -78,8 +78,8 @@ impl State {
         let mut buffer = BytesMut::new();
         let cookies = &request.incoming.cookies;
         self.stored = match request.manager.peek(cache, cookies, &mut buffer) {
-            TryOpen::Hit(record) => Stored::Loaded(Box::new(Live::new(record, buffer))),
-            TryOpen::Pending(pending) => return Some(pending),
+            LookUp::Hit(record) => Stored::Loaded(Box::new(Live::new(record, buffer))),
+            LookUp::Unknown(candidates) => return Some(candidates),
             _ => Stored::Absent,
         };
         None
@@ -121,8 +121,8 @@ impl Stored {
         let mut buffer = BytesMut::new();
         let cookies = &request.incoming.cookies;
         *self = match request.manager.try_open(cookies, &mut buffer) {
-            TryOpen::Hit(record) => Self::Live(Live::new(record, buffer)),
-            TryOpen::Pending(_) => self.use_loaded(request.manager.cache())?,
+            LookUp::Hit(record) => Self::Live(Live::new(record, buffer)),
+            LookUp::Unknown(_) => self.use_loaded(request.manager.cache())?,
             _ => Self::Absent,
         };
         Ok(())

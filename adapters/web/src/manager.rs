@@ -12,7 +12,7 @@ use sessile::{
     CookieError, SessionCache, SessionId, SetCookie, Timeouts, Token,
     cookie::{MAX_CANDIDATES, candidates},
 };
-use sessile_store::{TieredCache, TryOpen};
+use sessile_store::{LookUp, TieredCache};
 
 use crate::{
     Cache, CommitError, Session, SessionManagerBuilder, SessionRequest,
@@ -131,7 +131,7 @@ impl SessionManager {
 
     /// Opens the session of the request's cookies and copies its data into the buffer, if that
     /// needs no store.
-    pub(crate) fn try_open(&self, cookies: &Cookies, buffer: &mut BytesMut) -> TryOpen {
+    pub(crate) fn try_open(&self, cookies: &Cookies, buffer: &mut BytesMut) -> LookUp {
         if self.has_plain_name() {
             return self.0.cache.try_open(cookies.fields(), buffer);
         }
@@ -145,7 +145,7 @@ impl SessionManager {
         cache: &TieredCache,
         cookies: &Cookies,
         buffer: &mut BytesMut,
-    ) -> TryOpen {
+    ) -> LookUp {
         if self.has_plain_name() {
             return cache.try_peek(cookies.fields(), buffer);
         }

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use bytes::BytesMut;
 use criterion::{Criterion, criterion_group, criterion_main};
 use sessile::{KeyRing, SessionCache, Token};
-use sessile_store::{MemoryStore, StoreExt, TryOpen};
+use sessile_store::{LookUp, MemoryStore, StoreExt};
 
 fn hits(criterion: &mut Criterion) {
     let keys = KeyRing::generate().expect("random bytes");
@@ -38,8 +38,17 @@ fn hits(criterion: &mut Criterion) {
         bencher.iter(|| {
             let header = of_tiered[next()].as_bytes();
             let opened = black_box(tiered.try_open([header], &mut buffer));
-            assert!(matches!(opened, TryOpen::Hit(_)));
+            assert!(matches!(opened, LookUp::Hit(_)));
             opened
+        });
+    });
+    let l1 = tiered.l1();
+    group.bench_function("l1", |bencher| {
+        bencher.iter(|| {
+            let header = of_tiered[next()].as_bytes();
+            let found = black_box(l1.look_up([header], &mut buffer));
+            assert!(matches!(found, LookUp::Hit(_)));
+            found
         });
     });
     group.finish();

@@ -41,8 +41,8 @@ pub use store::{
     StoredData, StoredRecord, UserIds,
 };
 pub use tiered::{
-    Blocking, Pending, StoreBuildError, StoreExt, StoreHealth, StoreState, TieredCache,
-    TieredCacheBuilder, TryOpen,
+    Blocking, Candidates, LookUp, StoreBuildError, StoreExt, StoreHealth, StoreState, TieredCache,
+    TieredCacheBuilder,
 };
 
 /// For this repository's own simulator; no promise holds for what it shows.

@@ -30,7 +30,7 @@ use sessile::{
 pub use blocking::Blocking;
 pub use build::{StoreExt, TieredCacheBuilder};
 pub use health::{StoreHealth, StoreState};
-pub use open::{Pending, TryOpen};
+pub use sessile::tier::{Candidates, LookUp};
 pub use settings::StoreBuildError;
 
 use crate::{protocol::lock, thread::IoThread};

@@ -12,9 +12,9 @@ use std::{
 use bytes::BytesMut;
 use sessile::{CreateOptions, Error, KeyRing, SessionCache, SessionCacheBuilder};
 use sessile_store::{
-    Abilities, BoxFuture, Created, Ended, Heartbeat, MemoryStore, NewAlias, NewRecord, NewTimeouts,
-    Proposal, Rewrite, Rotated, ServerTime, Sink, Store, StoreBuildError, StoreError, StoreExt,
-    StoreState, StoredData, StoredRecord, TieredCache, TryOpen, UserIds,
+    Abilities, BoxFuture, Created, Ended, Heartbeat, LookUp, MemoryStore, NewAlias, NewRecord,
+    NewTimeouts, Proposal, Rewrite, Rotated, ServerTime, Sink, Store, StoreBuildError, StoreError,
+    StoreExt, StoreState, StoredData, StoredRecord, TieredCache, UserIds,
 };
 
 fn keys() -> KeyRing {
@@ -52,9 +52,8 @@ fn a_session_is_shared_and_its_end_is_seen_by_the_other_node() {
         Ok(Some(issued.id))
     );
     assert_eq!(&buffer[..], b"a cart");
-    let is_hit = |buffer: &mut BytesMut| {
-        matches!(two.try_open([header.as_bytes()], buffer), TryOpen::Hit(_))
-    };
+    let is_hit =
+        |buffer: &mut BytesMut| matches!(two.try_open([header.as_bytes()], buffer), LookUp::Hit(_));
     assert!(is_hit(&mut buffer), "it is in memory now");
 
     assert_eq!(one.blocking().end(&issued.id), Ok(true));
@@ -75,7 +74,7 @@ fn a_hit_does_not_allocate() {
     let mut open = || {
         matches!(
             cache.try_open([header.as_bytes()], &mut buffer),
-            TryOpen::Hit(_)
+            LookUp::Hit(_)
         )
     };
     assert!(open());
@@ -188,7 +187,7 @@ fn a_reserved_id_is_created_once() {
     let header = header(&cache, &issued.token);
     assert!(matches!(
         cache.try_peek([header.as_bytes()], &mut buffer),
-        TryOpen::Hit(_)
+        LookUp::Hit(_)
     ));
     assert_eq!(&buffer[..], b"a cart");
 }

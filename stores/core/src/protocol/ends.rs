@@ -37,8 +37,11 @@ struct State {
 /// The ends of all sessions.
 #[derive(Default)]
 struct All {
-    /// The store has not confirmed the last one.
-    is_queued: bool,
+    /// The store has not confirmed the last one. Sessions created until then are ended.
+    queued: Option<ServerTime>,
+    /// A call is in progress, so that the queue does not send it a second time: that would end
+    /// sessions which were created after the first.
+    is_in_progress: bool,
     confirmed: Option<(Duration, ServerTime)>,
 }
 
@@ -132,22 +135,38 @@ impl Ends {
         state.log.iter().map(|(_, id)| *id).collect()
     }
 
-    /// Accepts an end of all sessions.
-    pub(crate) fn accept_all(&self) {
-        lock(&self.state).all.is_queued = true;
+    /// Accepts an end of all sessions that were created until `bound`. It is in progress until
+    /// [`release_all`](Self::release_all).
+    pub(crate) fn accept_all(&self, bound: ServerTime) {
+        let all = &mut lock(&self.state).all;
+        all.queued = all.queued.max(Some(bound));
+        all.is_in_progress = true;
+    }
+
+    /// Leaves an end of all sessions to the queue, because its call failed.
+    pub(crate) fn release_all(&self) {
+        lock(&self.state).all.is_in_progress = false;
+    }
+
+    /// Takes the queued end of all sessions, unless it is in progress, and marks it so.
+    pub(crate) fn take_all(&self) -> Option<ServerTime> {
+        let all = &mut lock(&self.state).all;
+        let bound = all.queued.filter(|_| !all.is_in_progress)?;
+        all.is_in_progress = true;
+        Some(bound)
     }
 
     /// Records the time that the store confirmed for an end of all sessions.
     pub(crate) fn confirm_all(&self, cutoff: ServerTime, now: Duration) {
         let all = &mut lock(&self.state).all;
-        all.is_queued = false;
+        (all.queued, all.is_in_progress) = (None, false);
         let latest = all.confirmed.map_or(cutoff, |(_, known)| known.max(cutoff));
         all.confirmed = Some((now, latest));
     }
 
     /// Returns true if an end of all sessions is not confirmed.
     pub(crate) fn is_all_queued(&self) -> bool {
-        lock(&self.state).all.is_queued
+        lock(&self.state).all.queued.is_some()
     }
 
     /// Returns the cutoff of an end of all sessions in the last 60 seconds.
@@ -209,8 +228,12 @@ mod tests {
     #[test]
     fn the_end_of_all_is_asserted_again_for_a_minute() {
         let ends = Ends::default();
-        ends.accept_all();
+        ends.accept_all(ServerTime(4));
         assert!(ends.is_all_queued());
+        assert_eq!(ends.take_all(), None, "a call is in progress");
+        ends.release_all();
+        assert_eq!(ends.take_all(), Some(ServerTime(4)));
+        assert_eq!(ends.take_all(), None);
         ends.confirm_all(ServerTime(5), Duration::ZERO);
         ends.confirm_all(ServerTime(3), Duration::ZERO);
         assert!(!ends.is_all_queued());

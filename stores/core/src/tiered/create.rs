@@ -178,7 +178,8 @@ impl Inner {
                 Err(error) => return Err(self.public(&error)),
             }
         }
-        Err(Error::Entropy)
+        // Ids do not repeat, so the cutoff is ahead of the server's clock.
+        Err(Error::Unreachable)
     }
 
     async fn create_as(
@@ -249,13 +250,17 @@ impl Inner {
     /// Rejects a session that ended with all others when it was created: another id is tried a
     /// moment later, unless the session that signs in has ended.
     fn check_cutoff(&self, new: &NewSession, now: ServerTime) -> Result<(), StoreError> {
-        let (created, error) = match new.created {
-            Some(created) => (created, StoreError::Gone),
-            None => (now, StoreError::Taken),
-        };
         let ended_before = self.ended_before();
-        if created <= ended_before && ended_before != ServerTime(0) {
-            return Err(error);
+        if ended_before == ServerTime(0) {
+            return Ok(());
+        }
+        if new.created.is_some_and(|created| created <= ended_before) {
+            return Err(StoreError::Gone);
+        }
+        // The server's clock has not passed the cutoff yet, or was set back.
+        let is_new = new.user.is_some() || new.created.is_none();
+        if is_new && now <= ended_before {
+            return Err(StoreError::Taken);
         }
         Ok(())
     }

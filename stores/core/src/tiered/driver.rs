@@ -376,7 +376,9 @@ impl Inner {
         let now = self.env.now();
         let recent = self.ends.recent(now);
         let cutoff = self.ends.recent_all(now);
-        if cutoff.is_some() && !self.assert_cutoff(cutoff).await {
+        if let Some(cutoff) = cutoff
+            && self.assert_cutoff(cutoff).await.is_none()
+        {
             return false;
         }
         let is_recent_sent = self.end_each(recent, true).await;
@@ -386,27 +388,27 @@ impl Inner {
 
     /// Sends the queued ends. Returns true if all are confirmed.
     pub(crate) async fn send_queued_ends(self: &Arc<Self>) -> bool {
-        if self.ends.is_all_queued() && !self.assert_cutoff(None).await {
-            return false;
+        if let Some(bound) = self.ends.take_all() {
+            let Some(cutoff) = self.assert_cutoff(bound).await else {
+                self.ends.release_all();
+                return false;
+            };
+            self.ends.confirm_all(cutoff, self.env.now());
         }
         let queued = self.ends.take_queued();
         self.end_each(queued, false).await
     }
 
-    async fn assert_cutoff(&self, at_least: Option<ServerTime>) -> bool {
+    /// Raises the revocation cutoff of the store. Returns `None` if it does not answer.
+    async fn assert_cutoff(&self, cutoff: ServerTime) -> Option<ServerTime> {
         let now = self.env.now();
         let deadline = now + self.settings.timeout;
         // A server whose clock was set back gets no cutoff in its future.
-        let at_least = at_least.map(|cutoff| cutoff.min(self.server.not_after(now)));
-        let call = self.store.end_all(at_least);
-        let Ok(cutoff) = self.call(Verb::End, deadline, call).await else {
-            return false;
-        };
-        if at_least.is_none() {
-            self.ends.confirm_all(cutoff, self.env.now());
-        }
+        let cutoff = cutoff.min(self.server.not_after(now));
+        let call = self.store.end_all(Some(cutoff));
+        let cutoff = self.call(Verb::End, deadline, call).await.ok()?;
         self.cut_off(cutoff);
-        true
+        Some(cutoff)
     }
 
     async fn end_each(self: &Arc<Self>, ids: Vec<sessile::SessionId>, is_again: bool) -> bool {

@@ -10,7 +10,7 @@ use sessile::{EndReason, Error, EventKind, Handle, SessionId, Version};
 use super::{TieredCache, fetched::Found, inner::Inner, metrics::Verb, open::MAX_HOPS};
 use crate::{
     environment::join_all,
-    store::{BoxFuture, Ended, StoreError},
+    store::{BoxFuture, Ended, ServerTime, StoreError},
 };
 
 impl TieredCache {
@@ -100,11 +100,25 @@ impl TieredCache {
     /// [`Unreachable`](Error::Unreachable) if the store did not confirm it. Then it is queued.
     pub async fn end_all(&self) -> Result<(), Error> {
         let inner = self.inner();
-        inner.ends.accept_all();
+        // If it is sent later, it ends no session that is created after it was accepted, except for
+        // the error of the estimate.
+        let bound = inner
+            .server
+            .estimate(inner.env.now() + inner.settings.timeout);
+        inner.ends.accept_all(bound.unwrap_or(ServerTime::MAX));
         inner.l1.invalidate_all();
-        inner.check_up()?;
-        let job = Arc::clone(inner);
-        inner.run(async move { job.end_all().await }).await
+        if inner.check_up().is_err() {
+            inner.ends.release_all();
+            return Err(Error::Unreachable);
+        }
+        let (job, guard) = (Arc::clone(inner), ReleaseAll(Arc::clone(inner)));
+        inner
+            .run(async move {
+                let result = job.end_all().await;
+                drop(guard);
+                result
+            })
+            .await
     }
 }
 
@@ -331,9 +345,13 @@ impl Inner {
 
     async fn end_all(self: Arc<Self>) -> Result<(), Error> {
         let deadline = self.commit_deadline();
+        let generation = self.lease.generation();
         let call = self.store.end_all(None);
         let cutoff = self.call(Verb::End, deadline, call).await;
         let cutoff = cutoff.map_err(|error| self.public(&error))?;
+        if self.lease.generation() != generation {
+            return Err(Error::Unreachable);
+        }
         self.ends.confirm_all(cutoff, self.env.now());
         self.cut_off(cutoff);
         self.l1.emit(EventKind::Ended(EndReason::Global), None);
@@ -350,6 +368,15 @@ struct Release {
 impl Drop for Release {
     fn drop(&mut self) {
         self.inner.ends.release(&self.id);
+    }
+}
+
+/// Leaves an end of all sessions to the queue when its task is dropped.
+struct ReleaseAll(Arc<Inner>);
+
+impl Drop for ReleaseAll {
+    fn drop(&mut self) {
+        self.0.ends.release_all();
     }
 }
 

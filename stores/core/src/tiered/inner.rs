@@ -343,7 +343,8 @@ impl Inner {
         ServerTime(self.ended_before.load(Ordering::Acquire))
     }
 
-    /// Enters a use into the queue of touches.
+    /// Enters a use into the queue of touches, if it moved the idle deadline.
+    #[inline]
     pub(crate) fn note_use(&self, record: &Record) {
         if record.needs_touch() {
             self.queue_touch(record.id);
@@ -351,6 +352,7 @@ impl Inner {
     }
 
     /// Enters an id into the queue of touches.
+    #[cold]
     pub(crate) fn queue_touch(&self, id: SessionId) {
         if lock(&self.touches).push(id, self.env.now()) {
             self.wake.notify_one();

@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use sessile::{Error, Record, SessionId};
-
-use super::{
-    TieredCache,
-    metrics::Verb,
-    open::{Access, MAX_CANDIDATES, Pending, TryOpen},
+use sessile::{
+    Error, Record, SessionId,
+    cookie::MAX_CANDIDATES,
+    tier::{Candidates, LookUp},
 };
+
+use super::{TieredCache, metrics::Verb, open::Access};
 use crate::record;
 
 impl TieredCache {
@@ -21,7 +21,7 @@ impl TieredCache {
         &self,
         values: impl IntoIterator<Item = &'h [u8]>,
         buffer: &mut BytesMut,
-    ) -> TryOpen {
+    ) -> LookUp {
         self.first_of(values, |value| self.peek_token(value, buffer))
     }
 
@@ -30,7 +30,7 @@ impl TieredCache {
         &self,
         values: impl IntoIterator<Item = &'h [u8]>,
         buffer: &mut BytesMut,
-    ) -> TryOpen {
+    ) -> LookUp {
         self.first_of(values, |value| self.try_open_token(value, buffer))
     }
 
@@ -39,29 +39,29 @@ impl TieredCache {
     fn first_of<'h>(
         &self,
         values: impl IntoIterator<Item = &'h [u8]>,
-        mut find: impl FnMut(&'h [u8]) -> TryOpen,
-    ) -> TryOpen {
+        mut find: impl FnMut(&'h [u8]) -> LookUp,
+    ) -> LookUp {
         let mut values = values.into_iter().take(MAX_CANDIDATES);
         while let Some(value) = values.next() {
             match find(value) {
-                TryOpen::Absent => {}
-                TryOpen::Pending(first) => {
+                LookUp::Absent => {}
+                LookUp::Unknown(first) => {
                     let later = values.filter_map(|value| self.inner().l1.verify_token(value));
-                    return Pending::of(first.candidates().chain(later));
+                    return LookUp::Unknown(first.iter().chain(later).collect());
                 }
                 hit => return hit,
             }
         }
-        TryOpen::Absent
+        LookUp::Absent
     }
 
-    fn peek_token(&self, value: &[u8], buffer: &mut BytesMut) -> TryOpen {
+    fn peek_token(&self, value: &[u8], buffer: &mut BytesMut) -> LookUp {
         let Some(candidate) = self.inner().l1.verify_token(value) else {
-            return TryOpen::Absent;
+            return LookUp::Absent;
         };
         match self.peek_id(&candidate.id, buffer) {
-            Some(record) => TryOpen::Hit(record),
-            None => Pending::of([candidate]),
+            Some(record) => LookUp::Hit(record),
+            None => LookUp::Unknown([candidate].into_iter().collect()),
         }
     }
 
@@ -76,10 +76,10 @@ impl TieredCache {
     /// [`Unreachable`](Error::Unreachable).
     pub async fn fetch_unused(
         &self,
-        pending: Pending,
+        candidates: Candidates,
         buffer: &mut BytesMut,
     ) -> Result<Option<Record>, Error> {
-        self.inner().fetch(pending, Access::Peek, buffer).await
+        self.inner().fetch(candidates, Access::Peek, buffer).await
     }
 
     /// Counts a use of a session that [`fetch_unused`](Self::fetch_unused) returned, and which is not

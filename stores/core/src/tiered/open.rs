@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::BytesMut;
 use sessile::{
     Error, EventKind, Record, SessionId,
-    tier::{Candidate, LookUp, Rejection},
+    tier::{Candidate, Candidates, LookUp, Rejection},
 };
 
 use super::{
@@ -16,22 +16,6 @@ use super::{
     fetched::{Fetched, Found},
     inner::Inner,
 };
-
-/// The result of [`TieredCache::try_open`].
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum TryOpen {
-    /// The session is in memory. Its data is in the buffer.
-    Hit(Record),
-    /// There is no session.
-    Absent,
-    /// The store decides: pass this to [`TieredCache::fetch`].
-    Pending(Pending),
-}
-
-/// Tokens of a request that are valid, and which the store is asked about.
-#[derive(Clone, Copy, Debug)]
-pub struct Pending([Option<Candidate>; MAX_CANDIDATES]);
 
 /// The purpose of a read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,7 +38,7 @@ impl TieredCache {
     /// ```
     /// use bytes::BytesMut;
     /// use sessile::{KeyRing, SessionCache};
-    /// use sessile_store::{MemoryStore, StoreExt, TryOpen};
+    /// use sessile_store::{LookUp, MemoryStore, StoreExt};
     ///
     /// let builder = SessionCache::builder().memory(8 << 20).keys(KeyRing::generate()?);
     /// let cache = builder.store(MemoryStore::new())?;
@@ -63,7 +47,7 @@ impl TieredCache {
     ///
     /// let header = format!("{}={}", cache.cookie_name(), issued.token.as_str());
     /// let mut buffer = BytesMut::new();
-    /// let TryOpen::Hit(record) = cache.try_open([header.as_bytes()], &mut buffer) else {
+    /// let LookUp::Hit(record) = cache.try_open([header.as_bytes()], &mut buffer) else {
     ///     panic!("this process created the session");
     /// };
     /// assert_eq!((record.id, &buffer[..]), (issued.id, &b"a cart"[..]));
@@ -74,39 +58,36 @@ impl TieredCache {
         &self,
         fields: impl IntoIterator<Item = &'h [u8]> + Clone,
         buffer: &mut BytesMut,
-    ) -> TryOpen {
+    ) -> LookUp {
         let inner = self.inner();
         let trust = inner.trust();
-        match inner.l1.look_up(fields.clone(), buffer) {
-            LookUp::Hit(record) if trust.covers(record.read_at()) => {
-                inner.note_use(&record);
-                TryOpen::Hit(record)
-            }
-            LookUp::Unknown(candidates) => Pending::of(candidates.iter()),
-            LookUp::Hit(_) => {
+        // Returned as it is: a record that is copied costs a quarter of a hit.
+        let mut found = inner.l1.look_up(fields.clone(), buffer);
+        if let LookUp::Hit(record) = &found {
+            if trust.covers(record.read_at()) {
+                inner.note_use(record);
+            } else {
                 buffer.clear();
-                Pending::of(inner.l1.verify(fields).iter())
+                found = LookUp::Unknown(inner.l1.verify(fields));
             }
-            _ => TryOpen::Absent,
         }
+        found
     }
 
     /// Opens a session as [`try_open`](Self::try_open) does, by the bare value of a cookie.
-    pub fn try_open_token(&self, value: &[u8], buffer: &mut BytesMut) -> TryOpen {
+    pub fn try_open_token(&self, value: &[u8], buffer: &mut BytesMut) -> LookUp {
         let inner = self.inner();
         let trust = inner.trust();
-        match inner.l1.look_up_token(value, buffer) {
-            LookUp::Hit(record) if trust.covers(record.read_at()) => {
-                inner.note_use(&record);
-                TryOpen::Hit(record)
-            }
-            LookUp::Unknown(candidates) => Pending::of(candidates.iter()),
-            LookUp::Hit(_) => {
+        let mut found = inner.l1.look_up_token(value, buffer);
+        if let LookUp::Hit(record) = &found {
+            if trust.covers(record.read_at()) {
+                inner.note_use(record);
+            } else {
                 buffer.clear();
-                Pending::of(inner.l1.verify_token(value))
+                found = LookUp::Unknown(inner.l1.verify_token(value).into_iter().collect());
             }
-            _ => TryOpen::Absent,
         }
+        found
     }
 
     /// Reads a request's `Cookie` fields as [`try_open`](Self::try_open) does, without counting as a
@@ -115,31 +96,30 @@ impl TieredCache {
         &self,
         fields: impl IntoIterator<Item = &'h [u8]> + Clone,
         buffer: &mut BytesMut,
-    ) -> TryOpen {
+    ) -> LookUp {
         let inner = self.inner();
         let trust = inner.trust();
-        match inner.l1.peek_fields(fields.clone(), buffer) {
-            LookUp::Hit(record) if trust.covers(record.read_at()) => TryOpen::Hit(record),
-            LookUp::Unknown(candidates) => Pending::of(candidates.iter()),
-            LookUp::Hit(_) => {
-                buffer.clear();
-                Pending::of(inner.l1.verify(fields).iter())
-            }
-            _ => TryOpen::Absent,
+        let mut found = inner.l1.peek_fields(fields.clone(), buffer);
+        if let LookUp::Hit(record) = &found
+            && !trust.covers(record.read_at())
+        {
+            buffer.clear();
+            found = LookUp::Unknown(inner.l1.verify(fields));
         }
+        found
     }
 
-    /// Continues after [`try_open`](Self::try_open): reads from the store. Waits for at most the
-    /// timeout.
+    /// Continues after [`try_open`](Self::try_open) with [`LookUp::Unknown`]: asks the store. Waits
+    /// for at most the timeout.
     ///
     /// # Errors
     /// [`Unreachable`](Error::Unreachable).
     pub async fn fetch(
         &self,
-        pending: Pending,
+        candidates: Candidates,
         buffer: &mut BytesMut,
     ) -> Result<Option<Record>, Error> {
-        self.inner().fetch(pending, Access::Use, buffer).await
+        self.inner().fetch(candidates, Access::Use, buffer).await
     }
 
     /// Reads a request's `Cookie` fields and finds the session whose token is there: the first of
@@ -197,28 +177,14 @@ impl TieredCache {
 
     async fn conclude(
         &self,
-        opened: TryOpen,
+        opened: LookUp,
         buffer: &mut BytesMut,
     ) -> Result<Option<Record>, Error> {
         match opened {
-            TryOpen::Hit(record) => Ok(Some(record)),
-            TryOpen::Absent => Ok(None),
-            TryOpen::Pending(pending) => self.fetch(pending, buffer).await,
+            LookUp::Hit(record) => Ok(Some(record)),
+            LookUp::Unknown(candidates) => self.fetch(candidates, buffer).await,
+            _ => Ok(None),
         }
-    }
-}
-
-impl Pending {
-    pub(super) fn of(candidates: impl IntoIterator<Item = Candidate>) -> TryOpen {
-        let mut pending = [None; MAX_CANDIDATES];
-        for (slot, candidate) in pending.iter_mut().zip(candidates) {
-            *slot = Some(candidate);
-        }
-        TryOpen::Pending(Self(pending))
-    }
-
-    pub(super) fn candidates(self) -> impl Iterator<Item = Candidate> {
-        self.0.into_iter().flatten()
     }
 }
 
@@ -226,13 +192,13 @@ impl Inner {
     /// Asks the store about the candidates of a request, in order.
     pub(super) async fn fetch(
         self: &Arc<Self>,
-        pending: Pending,
+        candidates: Candidates,
         access: Access,
         buffer: &mut BytesMut,
     ) -> Result<Option<Record>, Error> {
         let deadline = self.env.now() + self.settings.timeout;
         let mut reused = Vec::new();
-        for candidate in pending.0.into_iter().flatten() {
+        for candidate in candidates.iter() {
             let Candidate { id, key_number, .. } = candidate;
             let opened = self.open_id(id, Some(key_number), access, deadline, buffer);
             match opened.await? {
@@ -383,7 +349,5 @@ impl Inner {
     }
 }
 
-/// The most tokens of one request that are tried, as in the engine.
-pub(super) const MAX_CANDIDATES: usize = 4;
 /// The most aliases that a verb follows.
 pub(super) const MAX_HOPS: usize = 8;

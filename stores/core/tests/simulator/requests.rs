@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use sessile::{
     CreateOptions, Error, IssuedSession, Record, SessionId, SignInOptions, Timeouts, Token,
 };
-use sessile_store::{TieredCache, TryOpen};
+use sessile_store::{LookUp, TieredCache};
 
 use crate::{
     executor::Owner,
@@ -452,7 +452,7 @@ impl Request {
         let reads = self.schedule.0.networks[self.node].reads();
         for value in [&forged[..], damaged] {
             let opened = self.cache.try_open_token(value, &mut BytesMut::new());
-            if !matches!(opened, TryOpen::Absent) {
+            if !matches!(opened, LookUp::Absent) {
                 self.schedule.violate(&format!(
                     "a forged token was not rejected: {opened:?} {at} {}",
                     value.len()
