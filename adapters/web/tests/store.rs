@@ -1,5 +1,5 @@
-//! Sessions in a store that two nodes share: what a visitor sees on both, and what happens while the
-//! store cannot be reached.
+//! Sessions in a store that two nodes share: what a visitor sees on both, and what happens while
+//! the store cannot be reached.
 
 #![allow(clippy::unwrap_used)]
 
