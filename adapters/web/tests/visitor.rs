@@ -134,12 +134,12 @@ fn a_user_sees_their_devices_and_which_is_this_one() {
         assert_eq!(this[0].label(), label);
         assert_eq!(this.len(), 1);
     }
-    let nobody = Visitor::of(&cache()).begin();
-    assert!(ready(nobody.user_sessions()).unwrap().is_empty());
+    let anonymous = Visitor::of(&cache()).begin();
+    assert!(ready(anonymous.user_sessions()).unwrap().is_empty());
     assert_eq!(
         (
-            ready(nobody.sign_out_others()).unwrap(),
-            ready(nobody.sign_out_everywhere()).unwrap()
+            ready(anonymous.sign_out_others()).unwrap(),
+            ready(anonymous.sign_out_everywhere()).unwrap()
         ),
         (0, 0)
     );
