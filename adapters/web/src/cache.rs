@@ -1,8 +1,8 @@
 //! The cache behind a manager: a local one, or a tiered one with a store.
 //!
-//! Owns the difference between the two. A verb that may reach the store is `async`; on a local cache
-//! it is ready at the first poll and allocates nothing. The verbs of a tiered cache are boxed here,
-//! so that the futures of local caches stay small. The module does not know a session's data.
+//! Owns the difference between the two. A verb that may reach the store is `async`; on a local
+//! cache it is ready at the first poll and allocates nothing. The verbs of a tiered cache are boxed
+//! here, so that the futures of local caches stay small. The module does not know a session's data.
 
 use std::{io, time::Duration};
 

@@ -16,8 +16,8 @@ impl Session {
     /// request, and after the [grace period](crate::SessionManagerBuilder::grace) of a routine
     /// rotation. The client's next request brings its new cookie.
     ///
-    /// On a local cache the future is ready at the first poll. With a store, it returns false too if
-    /// the session is not in memory and the store cannot be reached.
+    /// On a local cache the future is ready at the first poll. With a store, it returns false too
+    /// if the session is not in memory and the store cannot be reached.
     ///
     /// ```
     /// # use http::HeaderMap;

@@ -60,8 +60,8 @@ pub enum SessionError {
     InvalidCsrfToken,
     /// The changes could not be stored now.
     Store(CommitError),
-    /// The session is in a store and was not loaded: await [`load`](crate::Session::load) before the
-    /// first use.
+    /// The session is in a store and was not loaded: await [`load`](crate::Session::load) before
+    /// the first use.
     NotLoaded,
     /// The store could not be reached, so that the session cannot be read or the change not be
     /// confirmed.
@@ -71,8 +71,8 @@ pub enum SessionError {
 impl SessionError {
     /// Returns the status of the response: 409 for [`Conflict`](Self::Conflict), 403 for
     /// [`InvalidCsrfToken`](Self::InvalidCsrfToken), [`CommitError::status`] for
-    /// [`Store`](Self::Store), 503 for [`Unreachable`](Self::Unreachable), and 500 for errors of the
-    /// application.
+    /// [`Store`](Self::Store), 503 for [`Unreachable`](Self::Unreachable), and 500 for errors of
+    /// the application.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {

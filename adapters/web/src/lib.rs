@@ -150,8 +150,8 @@
 //! signed in again.
 //!
 //! # Sessions in a store
-//! A manager takes a local cache or a [`TieredCache`](sessile_store::TieredCache), whose sessions are
-//! in a store that several processes share. Await [`Session::load`] before the first use; the
+//! A manager takes a local cache or a [`TieredCache`](sessile_store::TieredCache), whose sessions
+//! are in a store that several processes share. Await [`Session::load`] before the first use; the
 //! extractors for axum do. An unreachable store is an error of the first use, and requests that do
 //! not use their session are unaffected.
 //!

@@ -43,8 +43,8 @@ impl Session {
         if cache.local().is_some() {
             return Ok(());
         }
-        let candidates = self.state().peek(self.request());
-        if let Some(candidates) = candidates {
+        let unknown = self.state().peek(self.request());
+        if let Some(candidates) = unknown {
             Box::pin(self.fetch(cache, candidates)).await;
         }
         match self.state().stored {

@@ -64,8 +64,8 @@ pub(crate) struct Settings {
 
 impl SessionManager {
     /// Creates a manager with the default settings: the cookie has the name that the cache was
-    /// built with, and the attributes `Secure`, `HttpOnly`, `SameSite=Lax` and `Path=/`. The cache is
-    /// a local or a tiered one.
+    /// built with, and the attributes `Secure`, `HttpOnly`, `SameSite=Lax` and `Path=/`. The cache
+    /// is a local or a tiered one.
     #[must_use]
     pub fn new(cache: impl Into<Cache>) -> Self {
         Self::builder(cache)

@@ -1,8 +1,8 @@
 //! Performs the operations that store a session: a save, and the commit.
 //!
-//! Owns how the state is reached meanwhile. If nothing has to wait, the operation runs while the
-//! state is locked, as every other verb: on a local cache always. Otherwise the state is taken out
-//! of its lock: see `taken`. The module does not know what is stored, nor the response.
+//! Owns the way to the state. If nothing has to wait, the operation runs while the state is locked,
+//! as every other verb: on a local cache always. Otherwise the state is taken out of its lock: see
+//! `taken`. The module does not know what is stored, nor the response.
 
 use http::StatusCode;
 

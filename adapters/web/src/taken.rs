@@ -151,9 +151,10 @@ impl State {
 
     fn stored_view(&mut self, request: &Request) -> Stored {
         let mut view = match &self.stored {
-            Stored::Unread | Stored::Loaded(_) => return Stored::Unread,
+            Stored::Unread => return Stored::Unread,
             Stored::Failed => return Stored::Failed,
             Stored::Live(live) => live.clone(),
+            Stored::Loaded(live) => (**live).clone(),
             Stored::Absent | Stored::Ended | Stored::Replaced(_) => match self.new_view(request) {
                 Some(live) => live,
                 None => return Stored::Absent,

@@ -1,95 +1,19 @@
-//! Sessions in a store that two nodes share: what a visitor sees on both, and what happens while the
-//! store cannot be reached.
+//! Sessions in a store that two nodes share: what a visitor sees on both, and what happens while
+//! the store cannot be reached.
 
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/switched.rs"]
 mod switched;
+#[path = "support/two_nodes.rs"]
+mod two_nodes;
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use sessile::KeyRing;
-use sessile_store::TieredCache;
-use sessile_web::{
-    CommitError, Session, SessionError, SessionManager, SignIn, adapter::SessionExt,
-};
-use switched::{LEASE, Switched, Time, eventually, node};
-
-/// Two nodes over one store.
-struct World {
-    time: Time,
-    store: Switched,
-    nodes: [SessionManager; 2],
-}
-
-impl World {
-    fn new() -> Self {
-        let (time, keys) = (Time::new(), KeyRing::generate().unwrap());
-        let store = Switched::new(&time);
-        let nodes = [(); 2].map(|()| SessionManager::new(node(&store, &time, &keys)));
-        Self { time, store, nodes }
-    }
-
-    fn cache(&self, at: usize) -> &TieredCache {
-        self.nodes[at].cache().tiered().unwrap()
-    }
-
-    /// Switches the store off, and ends the lease of the nodes.
-    fn turn_off(&self) {
-        self.store.turn_off();
-        self.time.advance(LEASE);
-    }
-
-    fn advance(&self, by: Duration, at: usize) {
-        self.time.advance_with(by, &self.store, self.cache(at));
-    }
-
-    fn turn_on(&self) {
-        (0..2).for_each(|at| self.store.turn_on(self.cache(at)));
-    }
-}
-
-/// A browser: its cookie.
-#[derive(Clone, Default)]
-struct Browser(Option<String>);
-
-/// The headers of a response, and the result of the commit.
-struct Reply(HeaderMap, Result<(), CommitError>);
-
-impl Browser {
-    fn begin(&self, node: &SessionManager) -> Session {
-        let mut headers = HeaderMap::new();
-        if let Some(cookie) = &self.0 {
-            headers.insert(header::COOKIE, HeaderValue::from_str(cookie).unwrap());
-        }
-        node.begin(&headers)
-    }
-
-    async fn loaded(&self, node: &SessionManager) -> Session {
-        let session = self.begin(node);
-        session.load().await.unwrap();
-        session
-    }
-
-    async fn finish(&mut self, session: &Session, status: StatusCode) -> Reply {
-        let mut headers = HeaderMap::new();
-        let result = SessionManager::commit(session, status, &mut headers).await;
-        if let Some(set) = headers.get(header::SET_COOKIE) {
-            let pair = set.to_str().unwrap().split(';').next().unwrap();
-            self.0 = (!pair.ends_with('=')).then(|| pair.to_owned());
-        }
-        Reply(headers, result)
-    }
-
-    /// Performs a whole request with the status 200.
-    async fn visit<R>(&mut self, node: &SessionManager, act: impl FnOnce(&Session) -> R) -> R {
-        let session = self.loaded(node).await;
-        let result = act(&session);
-        self.finish(&session, StatusCode::OK).await.1.unwrap();
-        result
-    }
-}
+use http::{StatusCode, header};
+use sessile_web::{Session, SessionError, SignIn, adapter::SessionExt};
+use switched::eventually;
+use two_nodes::{Browser, Reply, World, futures};
 
 #[tokio::test]
 async fn a_user_who_signs_in_on_one_node_is_signed_out_on_the_other() {
@@ -328,6 +252,27 @@ async fn changes_during_a_save_are_stored_after_it() {
 }
 
 #[tokio::test]
+async fn a_session_that_was_only_loaded_is_read_during_its_first_save() {
+    let world = World::new();
+    let [one, two] = &world.nodes;
+    let mut browser = Browser::default();
+    browser
+        .visit(one, |session| session.insert("a", 1))
+        .await
+        .unwrap();
+    let session = browser.loaded(two).await;
+    session.insert("b", 2).unwrap();
+    world.store.hold();
+    let (saved, ()) = tokio::join!(session.save(), async {
+        world.store.until_held().await;
+        assert_eq!(session.get::<u32>("a").unwrap(), Some(1));
+        assert_eq!(session.keys(), ["a", "b"]);
+        world.store.release();
+    });
+    saved.unwrap();
+}
+
+#[tokio::test]
 async fn operations_of_one_session_wait_for_each_other() {
     let world = World::new();
     let [one, two] = &world.nodes;
@@ -466,16 +411,4 @@ async fn writers_on_two_nodes_are_merged_and_watched_keys_are_compared() {
         futures(session.load()).unwrap();
         session.get::<i64>("sum").unwrap() == Some(111)
     });
-}
-
-/// Waits for a future from within a test that asks again and again.
-fn futures<F: Future>(future: F) -> F::Output {
-    let mut future = std::pin::pin!(future);
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    loop {
-        if let std::task::Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return output;
-        }
-        std::thread::yield_now();
-    }
 }

@@ -85,7 +85,7 @@ fn with_extensions(app: Router, backend: Backend) -> Router {
         .layer(Extension(Held::default()))
 }
 
-/// What the routes of the tests need of the cache behind the layer.
+/// The parts of the cache behind the layer that the routes of the tests need.
 #[derive(Clone)]
 pub(crate) struct Backend {
     pub(crate) stats: Arc<dyn Fn() -> [u64; 3] + Send + Sync>,

@@ -318,8 +318,8 @@ impl Time {
         self.clock.advance(by);
     }
 
-    /// Advances the time, after the nodes sent their touches if the time is long, and waits until a heartbeat has told a node
-    /// what the store's time is.
+    /// Advances the time, after the nodes sent their touches if the time is long, and waits until a
+    /// heartbeat has told a node what the store's time is.
     pub(crate) fn advance_with(&self, by: Duration, store: &Switched, cache: &TieredCache) {
         if by > SHORT {
             store.until_touches_are_sent();

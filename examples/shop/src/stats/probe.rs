@@ -1,8 +1,8 @@
 //! Measures the time of one lookup when a report is requested.
 //!
-//! Owns a session in the shop's cache, if that is a local one, and reads it repeatedly, so it measures a session that is in
-//! the processor's caches. Its reads are subtracted from the hits, so that requesting the figures
-//! does not change them.
+//! Owns a session in the shop's cache, if that is a local one, and reads it repeatedly, so it
+//! measures a session that is in the processor's caches. Its reads are subtracted from the hits, so
+//! that requesting the figures does not change them.
 
 use std::{
     hint::black_box,

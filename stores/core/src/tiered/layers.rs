@@ -8,18 +8,16 @@ use std::time::Duration;
 use bytes::BytesMut;
 use sessile::{
     Error, Record, SessionId,
+    cookie::MAX_CANDIDATES,
     tier::{Candidates, LookUp},
 };
 
-use super::{
-    TieredCache,
-    metrics::Verb,
-    open::{Access, MAX_CANDIDATES},
-};
+use super::{TieredCache, metrics::Verb, open::Access};
 use crate::record;
 
 impl TieredCache {
-    /// Finds a session as [`try_peek`](Self::try_peek) does, by the bare values of cookies, in order.
+    /// Finds a session as [`try_peek`](Self::try_peek) does, by the bare values of cookies, in
+    /// order.
     pub fn try_peek_tokens<'h>(
         &self,
         values: impl IntoIterator<Item = &'h [u8]>,
@@ -28,7 +26,8 @@ impl TieredCache {
         self.first_of(values, |value| self.peek_token(value, buffer))
     }
 
-    /// Finds a session as [`try_open`](Self::try_open) does, by the bare values of cookies, in order.
+    /// Finds a session as [`try_open`](Self::try_open) does, by the bare values of cookies, in
+    /// order.
     pub fn try_open_tokens<'h>(
         &self,
         values: impl IntoIterator<Item = &'h [u8]>,
@@ -64,7 +63,7 @@ impl TieredCache {
         };
         match self.peek_id(&candidate.id, buffer) {
             Some(record) => LookUp::Hit(record),
-            None => LookUp::Unknown(Candidates::from_iter([candidate])),
+            None => LookUp::Unknown([candidate].into_iter().collect()),
         }
     }
 
@@ -85,8 +84,8 @@ impl TieredCache {
         self.inner().fetch(candidates, Access::Peek, buffer).await
     }
 
-    /// Counts a use of a session that [`fetch_unused`](Self::fetch_unused) returned, and which is not
-    /// in memory. The store learns of it later.
+    /// Counts a use of a session that [`fetch_unused`](Self::fetch_unused) returned, and which is
+    /// not in memory. The store learns of it later.
     pub fn count_use(&self, id: &SessionId) {
         let inner = self.inner();
         inner.queue_touch(*id);

@@ -109,8 +109,8 @@ impl TieredCache {
         found
     }
 
-    /// Continues after [`try_open`](Self::try_open) with [`LookUp::Unknown`]: asks the store. Waits for at most the
-    /// timeout.
+    /// Continues after [`try_open`](Self::try_open) with [`LookUp::Unknown`]: asks the store. Waits
+    /// for at most the timeout.
     ///
     /// # Errors
     /// [`Unreachable`](Error::Unreachable).
@@ -349,7 +349,5 @@ impl Inner {
     }
 }
 
-/// The most tokens of one request that are tried, as in the engine.
-pub(super) const MAX_CANDIDATES: usize = 4;
 /// The most aliases that a verb follows.
 pub(super) const MAX_HOPS: usize = 8;
