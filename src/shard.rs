@@ -8,24 +8,18 @@
 
 mod aliases;
 mod counts;
-mod end;
 pub(crate) mod entry;
 pub(crate) mod eviction;
 mod header;
 pub(crate) mod index;
-mod install;
 mod layout;
 pub mod list;
-mod make_room;
-mod read;
+mod ops;
 pub mod region;
-mod rotate;
-mod save;
 pub mod seqlock;
 pub mod tlsf;
 mod unlocked_entry;
 mod user_index;
-mod user_sessions;
 #[cfg(feature = "__internals")]
 mod validate;
 pub mod wheel;
@@ -46,15 +40,13 @@ use entry::{
 use eviction::{Priority, Queue, Queues, Usage};
 pub(crate) use index::IndexHasher;
 use index::{Candidates, Index, Slot, VacantSlot};
-pub(crate) use install::{Placed, TieredEntry};
 pub(crate) use layout::Layout;
-use make_room::SpaceRequest;
-pub(crate) use read::{ReadClock, View};
+pub use ops::SessionLimitPolicy;
+use ops::SpaceRequest;
+pub(crate) use ops::{Limit, Placed, ReadClock, TieredEntry, UserSession, View};
 use region::{Arena, Offset, Region};
 use tlsf::Heap;
 use user_index::UserIndex;
-pub use user_sessions::SessionLimitPolicy;
-pub(crate) use user_sessions::{Limit, UserSession};
 use wheel::Wheel;
 
 /// A shard: its memory and the structures in it. The caller holds the shard's lock.

@@ -193,8 +193,16 @@ fn every_rule_detects_a_violation() {
             "fn f(shard: &super::Shard) {}",
             "tlsf imports super::Shard",
         ),
-        ("shard::make_room", "use std::sync::Arc;", "know no Arc"),
-        ("shard::make_room", "use crate::sync::Lock;", "know no Lock"),
+        (
+            "shard::ops::make_room",
+            "use std::sync::Arc;",
+            "know no Arc",
+        ),
+        (
+            "shard::ops::make_room",
+            "use crate::sync::Lock;",
+            "know no Lock",
+        ),
         (
             "shard",
             "fn f() { std::thread::yield_now() }",
@@ -339,7 +347,7 @@ fn allowed_code_breaks_no_rule() {
         ),
         ("shard::region", "use crate::sync::{AtomicU64, Relaxed};"),
         (
-            "shard::make_room",
+            "shard::ops::make_room",
             "use super::{Shard, entry::Entry}; use crate::clock::Tick;",
         ),
         (
@@ -383,7 +391,7 @@ fn with(module: &str, text: &str) -> Sources {
         "pub use cache::SessionCache; pub use error::{BuildError, Error}; pub use id::SessionId;";
     let mut all: Vec<_> = LAYERS.concat().into_iter().map(|each| (each, "")).collect();
     all.extend([
-        ("shard::make_room", ""),
+        ("shard::ops::make_room", ""),
         ("cache::write", ""),
         ("", root),
         (module, text),

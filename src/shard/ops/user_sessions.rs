@@ -3,13 +3,13 @@
 //! All sessions of a user are in one shard, so each operation sees them at one point in time. A
 //! session past its deadline is not included, even if its memory was not reclaimed yet.
 
-use super::{
+use crate::error::Error;
+use crate::shard::{
     NewEntry, Shard, WriteError,
     entry::{Entry, HeaderFields, Label, Times},
     index::VacantSlot,
     region::Offset,
 };
-use crate::error::Error;
 use crate::{
     clock::Tick,
     events::EndReason,
@@ -116,7 +116,7 @@ impl Shard {
     /// Creates an entry without data for a session, within the limit of its user. `own` is the
     /// session that it replaces, if that is in this shard. A session is ended for the limit only if
     /// the new entry fits.
-    pub(super) fn allocate_entry_within(
+    pub(in crate::shard) fn allocate_entry_within(
         &mut self,
         limit: Limit,
         new_entry: &NewEntry<'_>,

@@ -1,10 +1,10 @@
 //! Writes to an existing session: its data, in its block or in a larger one, and its times.
 
-use super::{
+use crate::shard::{
     STEPS_PER_WRITE, Shard, WriteError,
     entry::{Entry, Flags, HeaderFields, Times, WHEEL},
     list,
-    make_room::SpaceRequest,
+    ops::make_room::SpaceRequest,
     priority_of,
     region::Offset,
     touch,
@@ -79,7 +79,7 @@ impl Shard {
     }
 
     /// Shrinks a session's block to `len` bytes of data.
-    pub(super) fn trim(&mut self, at: Offset, len: usize) {
+    pub(in crate::shard) fn trim(&mut self, at: Offset, len: usize) {
         let entry = Entry::at(&self.region, at);
         let before = entry.words();
         entry.wipe_behind(len);
@@ -90,7 +90,7 @@ impl Shard {
 
     /// Moves a session into a larger block for `len` bytes of data, which its own block does not
     /// hold. `fill` writes the data.
-    pub(super) fn grow(
+    pub(in crate::shard) fn grow(
         &mut self,
         at: Offset,
         len: usize,

@@ -5,17 +5,17 @@
 //! evicted first when room is needed. Creating an alias may evict an anonymous session, because
 //! without the alias a sign-out under the old id would be lost.
 
-use super::{
+use crate::error::Error;
+use crate::shard::{
     Limit, NewEntry, Shard, WriteError,
     aliases::Family,
     entry::{self, Entry, Flags, HeaderFields, Times, TokenParts},
     eviction::Priority,
     index::{Slot, VacantSlot},
-    make_room::SpaceRequest,
+    ops::make_room::SpaceRequest,
     region::Offset,
     touched,
 };
-use crate::error::Error;
 use crate::{
     clock::Tick,
     events::EventKind,
@@ -120,7 +120,11 @@ impl Shard {
 
     /// Returns the live session of a current id. An alias is an error: a client that holds only an
     /// old id must not obtain the new one.
-    pub(super) fn find_current(&self, id: &Id, now: Tick) -> Result<(Slot, Offset), WriteError> {
+    pub(in crate::shard) fn find_current(
+        &self,
+        id: &Id,
+        now: Tick,
+    ) -> Result<(Slot, Offset), WriteError> {
         let (slot, at) = self.find_live(id, now).ok_or(Error::Gone)?;
         let is_own = Entry::at(&self.region, at).id() == *id;
         if is_own {

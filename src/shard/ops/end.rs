@@ -1,6 +1,6 @@
 //! The end of sessions: one is ended, all are revoked, or one expires. Freeing entries is here too.
 
-use super::{
+use crate::shard::{
     AdvanceReport, EndResult, Shard,
     aliases::{Family, IdTarget},
     entry::{Entry, HeaderFields, WHEEL},
@@ -110,7 +110,7 @@ impl Shard {
     }
 
     /// Ends a session if it is live, and frees its entry in any case. Returns true if it was live.
-    pub(super) fn end_entry(&mut self, at: Offset, reason: EndReason, now: Tick) -> bool {
+    pub(in crate::shard) fn end_entry(&mut self, at: Offset, reason: EndReason, now: Tick) -> bool {
         let is_live = self.is_live(at, now);
         if is_live {
             self.counts.ended += 1;
@@ -133,20 +133,20 @@ impl Shard {
         }
     }
 
-    pub(super) fn count_expiry(&mut self, at: Offset, now: Tick) {
+    pub(in crate::shard) fn count_expiry(&mut self, at: Offset, now: Tick) {
         self.counts.expired += 1;
         self.emit(EventKind::Expired, at, now);
     }
 
     /// Frees an entry.
-    pub(super) fn free_entry(&mut self, at: Offset) {
+    pub(in crate::shard) fn free_entry(&mut self, at: Offset) {
         if let Some(slot) = self.slot_of(at) {
             self.free_at(slot, at);
         }
     }
 
     /// Returns the index slot of an entry.
-    pub(super) fn slot_of(&self, at: Offset) -> Option<Slot> {
+    pub(in crate::shard) fn slot_of(&self, at: Offset) -> Option<Slot> {
         let candidates = self.index.candidates(&Entry::at(&self.region, at).id());
         let found = self.index.find(candidates, |offset| offset == at);
         debug_assert!(found.is_some(), "every entry is in the index");
@@ -154,14 +154,14 @@ impl Shard {
     }
 
     /// Frees an entry whose index slot is known. Its block is wiped.
-    pub(super) fn free_at(&mut self, slot: Slot, at: Offset) {
+    pub(in crate::shard) fn free_at(&mut self, slot: Slot, at: Offset) {
         self.unlink(slot, at);
         Entry::at(&self.region, at).wipe();
         self.heap.free(&self.region, at);
     }
 
     /// Removes an entry from all structures, and keeps its block.
-    pub(super) fn unlink(&mut self, slot: Slot, at: Offset) {
+    pub(in crate::shard) fn unlink(&mut self, slot: Slot, at: Offset) {
         self.index.remove(slot);
         if list::is_linked(&self.region, at + WHEEL) {
             self.wheel.remove(&self.region, at + WHEEL);

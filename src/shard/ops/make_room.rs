@@ -8,7 +8,8 @@
 //! With a reservation, aliases and anonymous sessions together stay within a limit, in words and in
 //! index slots, even if memory is free. A request that would exceed the limit evicts some of them.
 
-use super::{
+use crate::error::Error;
+use crate::shard::{
     Shard, WriteError,
     entry::Entry,
     eviction::{Priority, Queue, Usage},
@@ -16,20 +17,19 @@ use super::{
     region::Offset,
     tlsf::Heap,
 };
-use crate::error::Error;
 use crate::{clock::Tick, events::EventKind};
 
 /// A request for a block.
 #[derive(Clone, Copy)]
-pub(super) struct SpaceRequest {
+pub(in crate::shard) struct SpaceRequest {
     /// The size of the block.
-    pub(super) words: u32,
+    pub(in crate::shard) words: u32,
     /// Determines which entries may be evicted.
-    pub(super) priority: Priority,
+    pub(in crate::shard) priority: Priority,
     /// True if an index slot is needed too.
-    pub(super) needs_slot: bool,
+    pub(in crate::shard) needs_slot: bool,
     /// The entry that must not be evicted. It may be moved.
-    pub(super) keep: Option<Offset>,
+    pub(in crate::shard) keep: Option<Offset>,
 }
 
 impl SpaceRequest {
@@ -42,7 +42,7 @@ impl SpaceRequest {
 impl Shard {
     /// Allocates a block. The error is `Full` if that is impossible; then nothing was evicted. It
     /// is `Unfinished` if [`make_hole`](Self::make_hole) must make a hole first.
-    pub(super) fn make_room(
+    pub(in crate::shard) fn make_room(
         &mut self,
         request: SpaceRequest,
         now: Tick,
@@ -167,7 +167,7 @@ impl Shard {
 
     /// Evicts entries over the anonymous limit, after an alias replaced a session with a user.
     /// Aliases are first in the order of eviction, so aliases are evicted.
-    pub(super) fn enforce_anonymous_limit(&mut self, now: Tick) {
+    pub(in crate::shard) fn enforce_anonymous_limit(&mut self, now: Tick) {
         while !self.is_within_anonymous_limit()
             && let Some(victim) =
                 self.queues
@@ -178,7 +178,7 @@ impl Shard {
     }
 
     /// Returns true if aliases and anonymous sessions are within their limit.
-    pub(super) fn is_within_anonymous_limit(&self) -> bool {
+    pub(in crate::shard) fn is_within_anonymous_limit(&self) -> bool {
         self.anonymous_limit.is_none_or(|limit| {
             let used = self.queues.anonymous_usage();
             used.words <= limit.words && used.entries <= limit.entries
@@ -186,7 +186,7 @@ impl Shard {
     }
 
     /// Returns true if the free and evictable words suffice.
-    pub(super) fn can_fit(&self, request: SpaceRequest) -> bool {
+    pub(in crate::shard) fn can_fit(&self, request: SpaceRequest) -> bool {
         let kept = request
             .keep
             .map_or(0, |keep| self.evictable_words(keep, request.priority));

@@ -12,7 +12,7 @@
 
 use bytes::BytesMut;
 
-use super::{
+use crate::shard::{
     AccessUpdate, Hit, Layout, Miss, Proof, ReadError, ReadTime,
     entry::{EntryMeta, Flags, HeaderFields},
     eviction,
@@ -33,7 +33,7 @@ pub(crate) struct View {
 }
 
 impl View {
-    pub(super) fn new(table: &Table, region: &Region) -> Self {
+    pub(in crate::shard) fn new(table: &Table, region: &Region) -> Self {
         Self {
             table: table.clone(),
             region: region.clone(),

@@ -6,7 +6,7 @@
 //! all entries compares with that. It does not know where a session comes from, nor whether it may
 //! be installed at all.
 
-use super::{
+use crate::shard::{
     STEPS_PER_WRITE, Shard, WriteError,
     entry::{
         AUTHENTICATED, CREATED, DEADLINES, Entry, EntryHeader, EntryMeta, EntryUser, Flags,
@@ -14,7 +14,7 @@ use super::{
     },
     eviction::Queue,
     index::Slot,
-    make_room::SpaceRequest,
+    ops::make_room::SpaceRequest,
     priority_of,
     region::{Offset, Pair},
     touched,
