@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use sessile::{Error, IssuedSession, KeyRing, SessionCache};
+use sessile::{Error, IssuedSession, KeyRing, SessionCache, Token};
 use sessile_store::{MemoryStore, ServerTime, StoreExt, StoreState, TieredCache, internals::Rules};
 
 use crate::{
@@ -141,6 +141,38 @@ fn a_thousand_concurrent_misses_cause_one_read() {
 }
 
 #[test]
+fn an_open_that_follows_an_alias_waits_for_one_timeout_only() {
+    let cluster = Cluster::new(2);
+    let old = cluster.create(0);
+    let cache = cluster.nodes[0].clone();
+    let rotated = cluster.wait(async move { cache.rotate(&old.id, Duration::from_secs(9)).await });
+    let new = rotated.expect("the store answers");
+    let open = |token: Token| {
+        let (cache, world) = (cluster.nodes[1].clone(), cluster.world.clone());
+        let began = world.now();
+        cluster.start(async move {
+            let value = token.as_str().as_bytes();
+            let opened = cache.open_token(value, &mut BytesMut::new()).await;
+            (opened.err(), world.now() - began)
+        })
+    };
+    // The alias is read slowly, and the read of its target, which another request began later, is
+    // not answered.
+    cluster.networks[1].set_reads(SLOW);
+    let by_alias = open(old.token);
+    cluster.pass(AHEAD);
+    cluster.networks[1].set_calls(20, 100);
+    let by_target = open(new.token);
+    cluster.pass(2_000);
+    let timeout = Duration::from_millis(500);
+    for opened in [by_alias, by_target] {
+        let opened = opened.lock().expect("no panic").take();
+        assert_eq!(opened, Some((Some(Error::Unreachable), timeout)));
+    }
+    assert_eq!(cluster.networks[1].reads(), 2, "the second was joined");
+}
+
+#[test]
 fn an_end_whose_caller_gave_up_is_sent() {
     let cluster = Cluster::new(2);
     let issued = cluster.create(0);
@@ -259,3 +291,8 @@ fn the_metrics_and_the_close_tell_what_is_queued() {
     let created = cluster.wait(async move { cache.create(b"").await });
     assert_eq!(created.err(), Some(Error::Unreachable));
 }
+
+/// The longest time that the slow read takes, in ms. This seed draws one longer than [`AHEAD`].
+const SLOW: u64 = 470;
+/// The time by which one request is ahead of another, in ms.
+const AHEAD: u64 = 100;
