@@ -30,11 +30,9 @@ impl Request {
             self.schedule
                 .violate(&format!("not well after all faults: {health:?}"));
         }
-        let (tokens, is_ended) = self.change(lineage, |lineage| {
-            let is_ended = lineage.ended.is_some() || lineage.is_end_pending;
-            (lineage.tokens.clone(), is_ended)
-        });
+        let tokens = self.change(lineage, |lineage| lineage.tokens.clone());
         for token in tokens {
+            let is_ended = self.change(lineage, |lineage| lineage.is_ended_for(&token));
             let opened = self.open_with(lineage, &token).await;
             if is_ended && opened.is_some() {
                 self.schedule.violate(&format!(

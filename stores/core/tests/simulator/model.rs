@@ -29,6 +29,11 @@ pub struct Lineage {
     pub signing_in: u32,
     /// A failover lost a part of a sign-in: two sessions may have the data.
     pub is_forked: bool,
+    /// The numbers of tokens before each sign-in of which a failover lost the end of the old
+    /// session and kept the new one: no token before leads to a session after it.
+    pub forks: Vec<usize>,
+    /// The token by which it was ended, if that reached one side of the forks only.
+    pub ended_token: Option<Token>,
     /// The values that were saved, and the times at which that was confirmed.
     pub saved: Vec<(Duration, u32)>,
     /// The time at which an end was confirmed.
@@ -63,6 +68,8 @@ impl Lineage {
             is_user_uncertain: false,
             renamed: Duration::ZERO,
             is_forked: false,
+            forks: Vec::new(),
+            ended_token: None,
             sign_ins: 0,
             signing_in: 0,
             saved: vec![(now, 0)],
@@ -75,6 +82,30 @@ impl Lineage {
     /// Returns true if the creation was answered.
     pub fn is_created(&self) -> bool {
         self.id.to_bytes() != [0; 16]
+    }
+
+    /// Returns true if an end reached the session that a token leads to.
+    pub fn is_ended_for(&self, token: &Token) -> bool {
+        let is_ended = self.ended.is_some() || self.is_end_pending;
+        is_ended
+            && self
+                .ended_token
+                .is_none_or(|ended| self.side(token) == self.side(&ended))
+    }
+
+    /// Returns the number of forks before a token.
+    fn side(&self, token: &Token) -> usize {
+        let at = self.tokens.iter().position(|known| known == token);
+        let at = at.unwrap_or(self.tokens.len());
+        self.forks.iter().filter(|fork| **fork <= at).count()
+    }
+
+    /// Records that an end by one token was confirmed.
+    pub fn end_by(&mut self, token: Token, now: Duration, node: u64) {
+        if self.ended.is_none() {
+            self.ended_token = Some(token);
+        }
+        self.end(now, node);
     }
 
     /// Records that an end was confirmed.
@@ -114,14 +145,31 @@ impl Lineage {
             let is_alive = !is_renamed && self.ended_by.is_some_and(|node| live.contains(&node));
             self.is_end_pending = is_alive;
             if !is_alive {
-                self.ended_by = None;
+                (self.ended_by, self.ended_token) = (None, None);
             }
         }
     }
 
+    /// Notes which tokens name sessions after a failover. If there are several, it lost the end of
+    /// the old session of a sign-in and kept the new one.
+    pub fn find_forks(&mut self, names_session: impl Fn(&Token) -> bool) {
+        let named = self.tokens.iter().enumerate();
+        let named = named.filter(|(_, token)| names_session(token));
+        let mut after: Vec<_> = named.map(|(at, _)| at + 1).collect();
+        after.pop();
+        after.retain(|fork| !self.forks.contains(fork));
+        self.forks.extend(after);
+    }
+
     /// Checks an open that found this session.
-    pub fn check_opened(&self, seen: &Observation<'_>, bounds: Bounds) -> Result<(), String> {
+    pub fn check_opened(
+        &self,
+        token: &Token,
+        seen: &Observation<'_>,
+        bounds: Bounds,
+    ) -> Result<(), String> {
         if let Some(ended) = self.ended
+            && self.is_ended_for(token)
             && seen.began > ended + seen.bound(ended, bounds)
         {
             let late = (seen.began - ended).as_millis();

@@ -4,6 +4,7 @@
 //! replies to heartbeats share one connection, and keep their order.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -53,6 +54,8 @@ struct State {
     closed: u64,
     /// The last time at which the channel lost messages or was about to.
     faults: Vec<Duration>,
+    /// The ids whose end was sent.
+    ended: HashSet<[u8; 16]>,
 }
 
 impl Network {
@@ -67,6 +70,7 @@ impl Network {
             last: Duration::ZERO,
             closed: 0,
             faults: Vec::new(),
+            ended: HashSet::new(),
         };
         Self(Arc::new(Shared {
             world,
@@ -80,6 +84,11 @@ impl Network {
     /// Returns the number of reads that were sent.
     pub fn reads(&self) -> u64 {
         self.0.reads.load(Ordering::Relaxed)
+    }
+
+    /// Returns true if the end of an id was sent.
+    pub fn has_ended(&self, id: &SessionId) -> bool {
+        self.state().ended.contains(&id.to_bytes())
     }
 
     /// Sets the longest delay of calls, and the percentage of those that are lost.
@@ -404,6 +413,7 @@ impl Store for Network {
     }
 
     fn end(&self, id: SessionId) -> BoxFuture<'_, Result<Ended, StoreError>> {
+        self.state().ended.insert(id.to_bytes());
         self.send(move |store| Box::pin(async move { store.end(id).await }))
     }
 

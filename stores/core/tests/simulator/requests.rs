@@ -167,7 +167,7 @@ impl Request {
         let header = format!("a=b; {}={}", self.cache.cookie_name(), token.as_str());
         let mut buffer = BytesMut::new();
         let opened = self.cache.open([header.as_bytes()], &mut buffer).await;
-        self.answered("open", began, 2, &opened);
+        self.answered("open", began, 1, &opened);
         match opened {
             Ok(Some(record)) => {
                 let (number, value) = parse(&buffer);
@@ -180,7 +180,9 @@ impl Request {
                     network,
                     value,
                 };
-                let checked = self.change(lineage, |lineage| lineage.check_opened(&seen, BOUNDS));
+                let checked = self.change(lineage, |lineage| {
+                    lineage.check_opened(token, &seen, BOUNDS)
+                });
                 if let Err(violation) = checked {
                     let node = self.node;
                     self.schedule
@@ -290,24 +292,23 @@ impl Request {
             return;
         };
         let token = self.token(lineage);
-        let result = if self.schedule.random(|random| random.chance(50)) {
+        let id = self.change(lineage, |lineage| lineage.id);
+        let (by, result) = if self.schedule.random(|random| random.chance(50)) {
             let value = token.as_str().as_bytes();
-            self.cache.end_by_token(value).await
+            (token, self.cache.end_by_token(value).await)
         } else {
-            let id = self.change(lineage, |lineage| lineage.id);
-            self.cache.end(&id).await
+            (self.cache.l1().sign(&id), self.cache.end(&id).await)
         };
         self.answered("end", self.began, 2, &result);
-        self.ended(lineage, &result);
+        self.ended(lineage, by, &result);
     }
 
-    /// Records the answer of an end. An end of an id that leads nowhere says nothing about the
-    /// session.
-    fn ended(&self, lineage: usize, result: &Result<bool, Error>) {
+    /// Records the answer of an end. An end of an id that leads nowhere says nothing about it.
+    fn ended(&self, lineage: usize, token: Token, result: &Result<bool, Error>) {
         let (now, owner) = (self.now(), self.owner);
         let is_bound = self.change(lineage, |lineage| lineage.tokens.len() == 1);
         self.change(lineage, |lineage| match result {
-            Ok(true) => lineage.end(now, owner),
+            Ok(true) => lineage.end_by(token, now, owner),
             // Only a lineage that never changed its id is ended for certain by any of its ids.
             Err(Error::Unreachable) if is_bound && lineage.sign_ins == 0 => {
                 lineage.queue_end(owner);
@@ -328,7 +329,8 @@ impl Request {
         let result = end.await;
         self.answered("end_if_unchanged", began, 2, &result);
         if result.is_ok() {
-            self.ended(lineage, &Ok(true));
+            let token = self.cache.l1().sign(&record.id);
+            self.ended(lineage, token, &Ok(true));
         }
     }
 
@@ -362,16 +364,28 @@ impl Request {
         if result.is_err() {
             return;
         }
-        let (now, owner) = (self.now(), self.owner);
+        let now = self.now();
         for (lineage, sign_ins) in bound {
-            if Some(lineage) != kept {
-                self.change(lineage, |lineage| {
-                    if lineage.sign_ins == sign_ins {
-                        lineage.end(now, owner);
-                    }
-                });
+            if Some(lineage) == kept {
+                continue;
             }
+            let id = self.change(lineage, |lineage| lineage.id);
+            let Some(by) = self.ender(&id) else { continue };
+            self.change(lineage, |lineage| {
+                if lineage.sign_ins == sign_ins {
+                    lineage.end(now, by);
+                }
+            });
         }
+    }
+
+    /// Returns the node that asserts an end of a user's session again: none if it was not in the
+    /// list, because it had ended at the limit or expired early by a step of the clock.
+    fn ender(&self, id: &SessionId) -> Option<Owner> {
+        if self.schedule.0.networks[self.node].has_ended(id) {
+            return Some(self.owner);
+        }
+        (!self.schedule.state().is_set_forward).then_some(NO_NODE)
     }
 
     /// Returns the lineages that are a user's for certain, and the numbers of their sign-ins.
@@ -480,4 +494,6 @@ fn parse(data: &[u8]) -> (u32, u32) {
     (word(0), word(4))
 }
 
+/// The owner of an end that no node asserts again.
+pub const NO_NODE: Owner = Owner::MAX;
 pub const NAMES: [&str; USERS] = ["ada", "grace", "edsger"];

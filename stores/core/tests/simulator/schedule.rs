@@ -1,6 +1,7 @@
 //! One schedule: three nodes, one store, random requests and faults, all from one seed.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -66,6 +67,8 @@ pub struct State {
     next_owner: Owner,
     /// The server's clock was set back.
     pub is_set_back: bool,
+    /// The server's clock was set forward: it expires sessions that are in L1.
+    pub is_set_forward: bool,
 }
 
 pub struct Node {
@@ -118,6 +121,7 @@ impl Schedule {
             answered: 0,
             next_owner: 1,
             is_set_back: false,
+            is_set_forward: false,
         };
         let secret = [7; 32];
         let schedule = Self(Arc::new(Shared {
@@ -286,7 +290,7 @@ impl Schedule {
         self.0.store.clear();
         let now = self.0.world.now();
         for lineage in &mut self.state().lineages {
-            lineage.end(now, u64::MAX);
+            lineage.end(now, requests::NO_NODE);
         }
     }
 
@@ -311,6 +315,25 @@ impl Schedule {
             .lineages
             .iter_mut()
             .for_each(|lineage| lineage.lose_since(since, &live));
+        self.find_forks(&mut state);
+    }
+
+    fn find_forks(&self, state: &mut State) {
+        let mut sessions = HashSet::new();
+        self.0.store.for_each_stored(|key, value| {
+            // The second byte of a record is its kind: 1 is a session.
+            if value.len() >= 64 && value[1] == 1 {
+                sessions.insert(key.to_vec());
+            }
+        });
+        let cache = state.nodes[0].cache.clone();
+        let names_session = |token: &Token| {
+            let candidate = cache.l1().verify_token(token.as_str().as_bytes());
+            candidate.is_some_and(|found| sessions.contains(&found.id.to_bytes()[..]))
+        };
+        for lineage in &mut state.lineages {
+            lineage.find_forks(names_session);
+        }
     }
 
     fn step_clock(&self) {
@@ -321,6 +344,7 @@ impl Schedule {
             self.state().is_set_back = true;
         } else {
             *offset += span;
+            self.state().is_set_forward = true;
         }
     }
 
@@ -346,7 +370,7 @@ impl Schedule {
 
     /// No token and no tag is in the store.
     fn check_stored(&self) {
-        let mut stored = std::collections::HashSet::new();
+        let mut stored = HashSet::new();
         self.0.store.for_each_stored(|key, value| {
             for bytes in [key, value] {
                 stored.extend(bytes.windows(WINDOW).map(<[u8]>::to_vec));
