@@ -297,16 +297,19 @@ impl Inner {
         }
         let read = self.start_read(id, key_number, deadline);
         let left = deadline.saturating_sub(self.env.now());
-        let result = if left < self.settings.timeout {
-            // A request that has waited for an alias may join a read that began later than it did.
-            match race(read, self.env.sleep(left)).await {
-                First::Left(result) => result,
-                First::Right(()) => return Err(Error::Unreachable),
+        if left >= self.settings.timeout {
+            return read.await.unwrap_or(Err(Error::Unreachable));
+        }
+        // A request that has waited for an alias may join a read that began later than it did. The
+        // timer is on the side of the store: the caller's thread may have none.
+        let job = Arc::clone(self);
+        self.run(async move {
+            match race(read, job.env.sleep(left)).await {
+                First::Left(result) => result.unwrap_or(Err(Error::Unreachable)),
+                First::Right(()) => Err(Error::Unreachable),
             }
-        } else {
-            read.await
-        };
-        result.unwrap_or(Err(Error::Unreachable))
+        })
+        .await
     }
 
     fn use_fetched(
