@@ -29,7 +29,10 @@ async fn the_contract_needs_no_more_than_the_documented_permissions() {
         let command: Vec<&str> = user.into_iter().chain(rules).collect();
         server.command(&command);
         let url = server.url().replace("://", "://app:secret@");
-        let store = RedisStore::builder(&url).wait(1, std::time::Duration::from_millis(50));
+        let seconds = std::time::Duration::from_secs;
+        let store = RedisStore::builder(&url)
+            .timeout(seconds(5))
+            .wait(1, seconds(1));
         let replica = Server::start(kind, &[]);
         replica.replicate(&server);
         check(store.build().expect("valid settings")).await;

@@ -207,7 +207,8 @@ async fn a_write_without_its_replica_is_not_acknowledged() {
     for kind in server::kinds() {
         let server = Server::start(kind, &[]);
         let store = RedisStore::builder(&server.url())
-            .wait(1, Duration::from_millis(50))
+            .timeout(Duration::from_secs(5))
+            .wait(1, Duration::from_secs(1))
             .build()
             .expect("valid settings");
         let _watch = Watch::start(&store).await;
