@@ -363,7 +363,7 @@ fn no_session_returned_to_another_thread_before_end_all_survives_it() {
 }
 
 /// The thread that calls `end_all` may be preempted at any point, also after it read the clock.
-/// When it finds that it was, it pauses until the main thread has checked the cache.
+/// If it was preempted, it pauses until the main thread has checked the cache.
 // TERM-5: docs/security-checklist.md
 #[test]
 fn an_interrupted_end_all_leaves_every_shard_consistent() {

@@ -29,7 +29,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 /// A body that changes the session when it is sent, and reports the result.
 struct Late {
     session: Session,
-    told: Sender<Result<(), SessionError>>,
+    results: Sender<Result<(), SessionError>>,
     left: u8,
 }
 
@@ -45,7 +45,7 @@ impl HttpBody for Late {
             return Poll::Ready(None);
         }
         self.left -= 1;
-        self.told.send(self.session.insert("late", 1)).unwrap();
+        self.results.send(self.session.insert("late", 1)).unwrap();
         let count: u32 = self.session.get("count").unwrap().unwrap_or(0);
         Poll::Ready(Some(Ok(http_body::Frame::data(
             format!("data: {count}\n\n").into(),
@@ -56,12 +56,12 @@ impl HttpBody for Late {
 /// Stores a value, then streams.
 async fn events(
     session: Session,
-    Extension(told): Extension<Sender<Result<(), SessionError>>>,
+    Extension(results): Extension<Sender<Result<(), SessionError>>>,
 ) -> Result<Response, SessionError> {
     session.insert("count", 41)?;
     let body = Body::new(Late {
         session,
-        told,
+        results,
         left: 2,
     });
     Ok(([(header::CONTENT_TYPE, "text/event-stream")], body).into_response())
@@ -72,18 +72,18 @@ fn app() -> (
     sessile::SessionCache,
     Receiver<Result<(), SessionError>>,
 ) {
-    let ((told, tells), cache) = (channel(), cache());
+    let ((results, received), cache) = (channel(), cache());
     let app = contract::routes()
         .route("/events", get(events))
         .route("/upload", post(upload))
         .route("/upgrade", get(upgrade))
-        .layer(Extension(told));
-    (app.layer(SessionLayer::new(cache.clone())), cache, tells)
+        .layer(Extension(results));
+    (app.layer(SessionLayer::new(cache.clone())), cache, received)
 }
 
 #[test]
 fn a_stream_sends_the_cookie_with_its_headers_and_rejects_later_changes() {
-    let (app, cache, tells) = app();
+    let (app, cache, received) = app();
     let server = Server::start(app);
     let site = server.site();
     let mut browser = site.browser();
@@ -98,11 +98,12 @@ fn a_stream_sends_the_cookie_with_its_headers_and_rejects_later_changes() {
         "and can be read: {}",
         reply.body
     );
-    let told: Vec<_> = tells.try_iter().collect();
-    assert_eq!(told.len(), 2);
+    let results: Vec<_> = received.try_iter().collect();
+    assert_eq!(results.len(), 2);
     assert!(
-        told.iter()
-            .all(|told| matches!(told, Err(SessionError::AlreadyCommitted))),
+        results
+            .iter()
+            .all(|result| matches!(result, Err(SessionError::AlreadyCommitted))),
         "not lost silently"
     );
     assert_eq!(browser.post("/bump", &[("key", "count")]).body, "42");

@@ -1,4 +1,4 @@
-//! What enters L1: versions, blocks, memory and the position for eviction.
+//! Installing in L1: versions, blocks, memory and the position for eviction.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What leaves L1: by version, by partition, and all at once.
+//! Invalidation in L1: by version, by partition, and of all entries.
 
 use sessile::{
     Version,

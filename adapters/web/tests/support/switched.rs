@@ -319,7 +319,7 @@ impl Time {
     }
 
     /// Advances the time, after the nodes sent their touches if the time is long, and waits until a
-    /// heartbeat has told a node what the store's time is.
+    /// heartbeat has given a node the store's time.
     pub(crate) fn advance_with(&self, by: Duration, store: &Switched, cache: &TieredCache) {
         if by > SHORT {
             store.until_touches_are_sent();
