@@ -1,8 +1,9 @@
 //! sessile compared with other crates: `cargo run --release -p bench -- AXIS`.
 //!
 //! An axis is a file here: `lookup`, `scaling`, `cookie_to_session`, `churn`, `expiry`, `memory`,
-//! `tails`, `traces`, `axum`, `store`. All contenders of an axis run in one process (those of `axum`
-//! in one each), in turns, round by round, so that other load on the machine affects them alike. The
+//! `tails`, `traces`, `axum`, `store`. `store_ends` and `store_http` are parts of `store`. All
+//! contenders of an axis run in one process (those over HTTP in one each), in turns, round by round,
+//! so that other load on the machine affects them alike. The
 //! report shows the minimum and the median of the rounds. Sessions, values and orders come from
 //! fixed seeds. Before a contender is timed, each of its sessions is read once and compared byte by
 //! byte. A missed target is shown and does not fail the run.
@@ -60,7 +61,7 @@ pub(crate) struct Plan {
     crowded: usize,
     crowding: usize,
     rotations: usize,
-    /// Ends on one node that another one sees, calls of each kind to a store, and sessions that it keeps.
+    /// Ends that a second process sees, calls of each kind to a store, and sessions that it keeps.
     ends: usize,
     calls: usize,
     kept: usize,
@@ -71,7 +72,9 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let mut report = Report::new();
     let (axis, markdown) = match arguments[..] {
-        [axum::SERVE, name] => return server(name, &mut report),
+        [axum::SERVE, name] => return server(name, None, &mut report),
+        [axum::SERVE, name, url] => return server(name, Some(url), &mut report),
+        [store::WATCH, url] => return watcher(url, &mut report),
         [memory::CHILD, what, size] => return child(what, size, &mut report),
         [axis] => (axis, None),
         [axis, "--markdown", path] | ["--markdown", path, axis] => {
@@ -109,6 +112,8 @@ fn chosen(axis: &str) -> Option<(Plan, &'static [Axis])> {
         "traces" => (FULL, &[traces::run]),
         "axum" => (FULL, &[axum::run]),
         "store" => (FULL, &[store::run]),
+        "store_ends" => (FULL, &[store::run_ends]),
+        "store_http" => (FULL, &[store::run_http]),
         "quick" => (QUICK, EVERYTHING),
         "all" => (
             Plan {
@@ -131,8 +136,8 @@ fn child(what: &str, size: &str, report: &mut Report) -> ExitCode {
     }
 }
 
-fn server(name: &str, report: &mut Report) -> ExitCode {
-    match axum::serve(name) {
+fn server(name: &str, store: Option<&str>, report: &mut Report) -> ExitCode {
+    match axum::serve(name, store) {
         Err(error) => {
             report.line(&format!("{name} does not serve: {error}"));
             ExitCode::FAILURE
@@ -141,9 +146,19 @@ fn server(name: &str, report: &mut Report) -> ExitCode {
     }
 }
 
+fn watcher(url: &str, report: &mut Report) -> ExitCode {
+    match store::watch(url) {
+        Err(error) => {
+            report.line(&format!("the second process does not watch: {error}"));
+            ExitCode::FAILURE
+        }
+        Ok(()) => ExitCode::SUCCESS,
+    }
+}
+
 fn usage(report: &mut Report) -> ExitCode {
-    let axes =
-        "lookup|scaling|cookie_to_session|churn|expiry|memory|tails|traces|axum|store|quick|all";
+    let axes = "lookup|scaling|cookie_to_session|churn|expiry|memory|tails|traces|axum|store|\
+                store_ends|store_http|quick|all";
     report.line(&format!("usage: bench {axes} [--markdown FILE]"));
     ExitCode::FAILURE
 }

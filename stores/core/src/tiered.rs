@@ -84,6 +84,7 @@ impl TieredCache {
             state: inner.health.state(),
             lease_remaining: inner.lease.until().since(inner.l1.now()),
             ends_queued: inner.ends.queued(),
+            fences: inner.metrics.fences(),
         }
     }
 
