@@ -71,30 +71,63 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let mut report = Report::new();
-    let (axis, markdown) = match arguments[..] {
+    match arguments[..] {
         [axum::SERVE, name] => return server(name, None, &mut report),
         [axum::SERVE, name, url] => return server(name, Some(url), &mut report),
         [store::WATCH, url] => return watcher(url, &mut report),
         [memory::CHILD, what, size] => return child(what, size, &mut report),
-        [axis] => (axis, None),
-        [axis, "--markdown", path] | ["--markdown", path, axis] => {
-            (axis, Some(PathBuf::from(path)))
-        }
-        _ => return usage(&mut report),
-    };
-    let Some((plan, axes)) = chosen(axis) else {
+        _ => {}
+    }
+    let Some(options) = Options::parse(&arguments) else {
         return usage(&mut report);
     };
+    let Some((plan, axes)) = chosen(options.axis) else {
+        return usage(&mut report);
+    };
+    let plan = if options.is_quick { QUICK } else { plan };
     machine::describe()
         .iter()
         .for_each(|line| report.line(line));
     axes.iter().for_each(|run| run(&plan, &mut report));
-    match markdown.map(|path| report.save(&path)) {
+    match options.markdown.map(|path| report.save(&path)) {
         Some(Err(error)) => {
             report.line(&format!("the Markdown was not written: {error}"));
             ExitCode::FAILURE
         }
         _ => ExitCode::SUCCESS,
+    }
+}
+
+/// The command line.
+#[derive(Default)]
+struct Options<'a> {
+    axis: &'a str,
+    /// The sizes of the short form.
+    is_quick: bool,
+    markdown: Option<PathBuf>,
+}
+
+impl<'a> Options<'a> {
+    fn parse(mut arguments: &[&'a str]) -> Option<Self> {
+        let mut options = Self::default();
+        loop {
+            match *arguments {
+                [] => return Some(options),
+                ["--quick", ref rest @ ..] => {
+                    options.is_quick = true;
+                    arguments = rest;
+                }
+                ["--markdown", path, ref rest @ ..] => {
+                    options.markdown = Some(PathBuf::from(path));
+                    arguments = rest;
+                }
+                [axis, ref rest @ ..] if options.axis.is_empty() => {
+                    options.axis = axis;
+                    arguments = rest;
+                }
+                _ => return None,
+            }
+        }
     }
 }
 
@@ -159,7 +192,7 @@ fn watcher(url: &str, report: &mut Report) -> ExitCode {
 fn usage(report: &mut Report) -> ExitCode {
     let axes = "lookup|scaling|cookie_to_session|churn|expiry|memory|tails|traces|axum|store|\
                 store_ends|store_http|quick|all";
-    report.line(&format!("usage: bench {axes} [--markdown FILE]"));
+    report.line(&format!("usage: bench {axes} [--quick] [--markdown FILE]"));
     ExitCode::FAILURE
 }
 
