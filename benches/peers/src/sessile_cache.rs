@@ -107,7 +107,7 @@ pub(crate) fn cache_of(memory: usize, clock: &Clock) -> SessionCache {
 /// Creates a cache of `memory` bytes before a Redis or Valkey server, and waits until the server
 /// answers. All have the same keys, so that several processes share the sessions.
 pub(crate) fn tiered(url: &str, memory: usize) -> TieredCache {
-    let keys = KeyRing::from_bytes(&[&[0x5e; 32]]).expect("the length of a key");
+    let keys = KeyRing::from_base64(KEY).expect("a key");
     let store = RedisStore::open(url).expect("a valid URL");
     let builder = builder(&Clock::system()).memory(memory).keys(keys);
     let cache = builder.store(store).expect("valid settings");
@@ -171,6 +171,8 @@ fn builder(clock: &Clock) -> SessionCacheBuilder {
         .clock(clock.clone())
 }
 
+/// The key of all processes of a run. It protects nothing.
+const KEY: &str = "ArEGKSWKlaJAD/b30XzRreArUfVEGItEYVzccZM+M/I=";
 const OVERHEAD_GUESSED: usize = 112;
 /// Room for one session of the maximum size, without which the builder returns an error.
 const LEAST_MEMORY: usize = 1 << 18;

@@ -48,10 +48,18 @@ pub(crate) fn serve(name: &str, store: Option<&str>) -> io::Result<()> {
                 axum::serve(listener, peer_routes::routes(peer_routes::moka())).await
             }
             sessile_routes::TIERED => {
-                axum::serve(listener, sessile_routes::routes(sessile_routes::tiered(store))).await
+                axum::serve(
+                    listener,
+                    sessile_routes::routes(sessile_routes::tiered(store)),
+                )
+                .await
             }
             peer_routes::REDIS => {
-                axum::serve(listener, peer_routes::routes(peer_routes::redis(store).await)).await
+                axum::serve(
+                    listener,
+                    peer_routes::routes(peer_routes::redis(store).await),
+                )
+                .await
             }
             _ => Err(io::ErrorKind::InvalidInput.into()),
         }

@@ -7,6 +7,7 @@ use std::{
         mpsc,
     },
     thread,
+    time::Duration,
 };
 
 use redis::{AsyncConnectionConfig, PushInfo, PushKind, Value, aio::MultiplexedConnection};
@@ -41,7 +42,8 @@ impl Bare {
         let handle: Handle = receiver.recv().expect("the thread runs");
         let received = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&received);
-        let config = AsyncConnectionConfig::new().set_push_sender(move |push: PushInfo| {
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+        let config = config.set_push_sender(move |push: PushInfo| {
             if push.kind == PushKind::SMessage {
                 // Pairs with the load in `received`.
                 counted.fetch_add(1, Ordering::Release);
@@ -99,4 +101,6 @@ fn on<T: Send + 'static>(handle: &Handle, future: impl Future<Output = T> + Send
     receiver.recv().expect("the thread runs")
 }
 
+/// Longer than any pause of a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 const CHANNEL: &[u8] = b"bench:{00}:c";

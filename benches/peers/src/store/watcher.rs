@@ -2,8 +2,9 @@
 //! or until a bare message arrives.
 //!
 //! The child is this program with a hidden argument. It reads one command a line, and answers with
-//! two lines: the first once it watches, the second with the time at which it saw the change. Both
-//! processes read the machine's monotonic clock.
+//! two lines: the first once it watches, the second with the time at which it saw the change. If it
+//! could not open the session, it answers with one line. Both processes read the machine's monotonic
+//! clock.
 
 use std::{
     env,
@@ -46,19 +47,20 @@ impl Watcher {
         }
     }
 
-    /// Makes the other process open a session. Returns once it watches the session.
-    pub(super) fn watch_session(&mut self, token: &str) {
-        self.watch(&format!("{SESSION} {token}"));
+    /// Makes the other process open a session. Returns true once it watches the session, and false
+    /// if the store did not answer it in time.
+    pub(super) fn watch_session(&mut self, token: &str) -> bool {
+        self.watch(&format!("{SESSION} {token}"))
     }
 
     /// Returns once the other process watches for a bare message.
     pub(super) fn watch_messages(&mut self) {
-        self.watch(MESSAGE);
+        assert!(self.watch(MESSAGE));
     }
 
-    fn watch(&mut self, command: &str) {
+    fn watch(&mut self, command: &str) -> bool {
         writeln!(self.commands, "{command}").expect("the watcher runs");
-        assert_eq!(self.answer(), READY);
+        self.answer() == READY
     }
 
     /// Returns the time at which the other process saw the change, in ns, as [`now`].
@@ -100,9 +102,9 @@ pub(crate) fn watch(url: &str) -> io::Result<()> {
     for command in commands() {
         let at = match command.split_once(' ') {
             Some((SESSION, token)) => await_end(&cache, token.as_bytes())?,
-            _ => await_message(&subscriber)?,
+            _ => Some(await_message(&subscriber)?),
         };
-        answer(&at.to_string())?;
+        answer(&at.map_or(FAILED.to_owned(), |at| at.to_string()))?;
     }
     Ok(())
 }
@@ -120,11 +122,14 @@ fn commands() -> Receiver<String> {
     receiver
 }
 
-/// Opens a session, so that it is in memory, and watches until it is rejected.
-fn await_end(cache: &TieredCache, token: &[u8]) -> io::Result<u64> {
+/// Opens a session, so that it is in memory, and watches until it is rejected. Returns `None` if the
+/// store did not answer in time.
+fn await_end(cache: &TieredCache, token: &[u8]) -> io::Result<Option<u64>> {
     let mut data = BytesMut::new();
-    let opened = cache.blocking().open_token(token, &mut data);
-    assert!(matches!(opened, Ok(Some(_))) && data.len() == DATA_LEN);
+    match cache.blocking().open_token(token, &mut data) {
+        Ok(opened) => assert!(opened.is_some() && data.len() == DATA_LEN),
+        Err(_) => return Ok(None),
+    }
     answer(READY)?;
     loop {
         while matches!(cache.try_open_token(token, &mut data), LookUp::Hit(_)) {
@@ -133,7 +138,7 @@ fn await_end(cache: &TieredCache, token: &[u8]) -> io::Result<u64> {
         let at = now();
         // Without a lease, L1 does not answer for a session that is still open.
         if let Ok(None) = cache.blocking().open_token(token, &mut data) {
-            return Ok(at);
+            return Ok(Some(at));
         }
     }
 }
@@ -154,3 +159,4 @@ fn answer(line: &str) -> io::Result<()> {
 const SESSION: &str = "session";
 const MESSAGE: &str = "message";
 const READY: &str = "ready";
+const FAILED: &str = "failed";

@@ -53,7 +53,10 @@ fn a_shop_goes_on_when_its_store_stops_and_returns() {
     visitor.sign_in("Ada");
     let health = store(&shop);
     assert_eq!(health["state"], "up", "{health}");
-    assert_eq!((&health["ends_queued"], &health["fences"]), (&0.into(), &0.into()));
+    assert_eq!(
+        (&health["ends_queued"], &health["fences"]),
+        (&0.into(), &0.into())
+    );
     assert!(health["lease_millis"].as_u64() > Some(0), "{health}");
     assert!(shop.visit().get("/stats").has("Lease left"));
 
