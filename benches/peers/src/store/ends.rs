@@ -40,6 +40,7 @@ pub(super) fn run(plan: &Plan, server: &Server, name: &str, report: &mut Report)
         while called.len() < plan.ends as u64 {
             let Some(round) = round(&one, &mut watcher) else {
                 repeated += 1;
+                assert!(repeated < plan.ends, "the server does not answer");
                 continue;
             };
             record(&mut called, round.called);
