@@ -83,8 +83,8 @@ impl TieredCache {
         StoreHealth {
             state: inner.health.state(),
             lease_remaining: inner.lease.until().since(inner.l1.now()),
-            ends_queued: inner.ends.queued(),
             fences: inner.metrics.fences(),
+            ends_queued: inner.ends.queued(),
         }
     }
 
