@@ -254,3 +254,21 @@ const QUICK: Plan = Plan {
     calls: 2_000,
     kept: 20_000,
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_come_in_any_order() {
+        let options = Options::parse(&["--markdown", "a.md", "store", "--quick"]);
+        let options = options.expect("they are valid");
+        assert!(options.axis == "store" && options.is_quick);
+        assert_eq!(options.markdown, Some(PathBuf::from("a.md")));
+        let plain = Options::parse(&["all"]).expect("it is valid");
+        assert!(plain.axis == "all" && !plain.is_quick && plain.markdown.is_none());
+        for invalid in [&["store", "axum"][..], &["store", "--markdown"]] {
+            assert!(Options::parse(invalid).is_none(), "{invalid:?}");
+        }
+    }
+}

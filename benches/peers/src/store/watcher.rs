@@ -91,7 +91,7 @@ pub(super) fn now() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
-/// Obeys commands on standard input, and exits when it is closed.
+/// Executes the commands on standard input, and exits when it is closed.
 ///
 /// # Errors
 /// Those of standard output.
