@@ -13,6 +13,7 @@ mod json;
 mod keys;
 mod known;
 mod moving;
+mod reader;
 mod records;
 mod response;
 mod sessions;
@@ -30,6 +31,7 @@ mod _sessile {
         cache::SessionCache,
         clock::ManualClock,
         json::{from_json, to_json},
+        reader::{StoreReader, stored_alias, stored_session},
         records::{Event, IssuedSession, Record, SessionId, SessionInfo},
         sessions::Sessions,
         starlette_cookie::unsign,
