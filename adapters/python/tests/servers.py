@@ -19,13 +19,13 @@ KINDS = os.environ.get("SESSILE_TEST_SERVERS", "redis,valkey").split(",")
 
 
 class Server:
-    """A server without persistence. It is stopped when the context ends."""
+    """A server, which keeps its data over a kill if it `persists`. It is stopped when the context ends."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, persists: bool = False) -> None:
         program = shutil.which(f"{kind}-server")
         if program is None:
             pytest.skip(f"{kind}-server is not installed")
-        self._program, self.port = program, free_port()
+        self._program, self.port, self._persists = program, free_port(), persists
         self._folder = tempfile.TemporaryDirectory()
         self.url = f"redis://127.0.0.1:{self.port}"
         self.process = self._start()
@@ -42,7 +42,7 @@ class Server:
         return redis.Redis(port=self.port)
 
     def kill(self) -> None:
-        """Ends the process at once. Its data is lost."""
+        """Ends the process at once."""
         self.process.kill()
         self.process.wait()
 
@@ -57,7 +57,8 @@ class Server:
         self.process.send_signal(signal.SIGCONT)
 
     def _start(self) -> subprocess.Popen[bytes]:
-        options = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no", "--dir", self._folder.name]
+        options = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", self._folder.name, "--save", ""]
+        options += ["--appendonly", "yes", "--appendfsync", "always"] if self._persists else ["--appendonly", "no"]
         process = subprocess.Popen([self._program, *options], stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 30
         with self.client() as client:

@@ -75,6 +75,7 @@ class Workers:
     workers: int = 4
     application: str = "store_app:app"
     environment: Mapping[str, str] = field(default_factory=dict)
+    options: list[str] = field(default_factory=list)
     # Seconds that the server took to stop.
     stopped_in: float | None = None
 
@@ -83,7 +84,7 @@ class Workers:
         clean = {name: value for name, value in os.environ.items() if name not in ("WEB_CONCURRENCY", "GUNICORN_CMD_ARGS", "SESSILE_KEYS")}
         path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
         self.process = subprocess.Popen(
-            command(self.kind, self.application, self.workers, self.port),
+            [*command(self.kind, self.application, self.workers, self.port), *self.options],
             env={**clean, "SECRET_KEY": SECRET, "SESSILE_STORE": self.store, "PYTHONPATH": path, **self.environment},
             start_new_session=True,
         )
@@ -155,6 +156,13 @@ class Workers:
         os.kill(pid, signal.SIGKILL)
         connection.close()
         return pid
+
+    def is_running(self, pid: int) -> bool:
+        """Returns true if a process of this server exists and has not ended."""
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        except FileNotFoundError:
+            return False
 
     def forget_connections(self) -> None:
         for connection in self._connections.values():
