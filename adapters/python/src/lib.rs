@@ -15,6 +15,7 @@ mod keys;
 mod known;
 mod moving;
 mod pending;
+mod reader;
 mod records;
 mod response;
 mod sessions;
@@ -37,6 +38,7 @@ mod _sessile {
         engine::close_all,
         json::{from_json, to_json},
         pending::Pending,
+        reader::{StoreReader, stored_alias, stored_session},
         records::{Event, IssuedSession, Record, SessionId, SessionInfo, StoreHealth},
         sessions::Sessions,
         starlette_cookie::unsign,

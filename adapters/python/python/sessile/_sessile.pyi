@@ -22,11 +22,14 @@ __all__ = [
     "Unreachable",
     "_Pending",
     "_Sessions",
+    "_StoreReader",
     "_Visit",
     "_Wakeups",
     "_close_all",
     "_from_json",
     "_nothing",
+    "_stored_alias",
+    "_stored_session",
     "_to_json",
     "_unsign",
 ]
@@ -469,3 +472,17 @@ def _nothing() -> None: ...
 def _to_json(value: object) -> bytes: ...
 def _from_json(json: bytes) -> Any: ...
 def _unsign(value: bytes, secret: bytes, *, max_age: int | None, now: int) -> bytes | None: ...
+
+@final
+class _StoreReader:
+    """The keys of an application, for the cookies and the encrypted records of one cookie name."""
+
+    def __new__(cls, *, secret_key: Any = None, keys: Any = None, cookie_name: str = "session") -> _StoreReader: ...
+    def verify(self, token: bytes) -> tuple[int, str] | None:
+        """Returns the partition and the id of a token, or ``None`` if its MAC is not valid."""
+
+def _stored_session(partition: int, id: str, record: bytes, reader: _StoreReader | None) -> dict[str, Any] | None:
+    """Returns the fields of a session's record, or ``None`` if it cannot be decoded or decrypted."""
+
+def _stored_alias(record: bytes) -> tuple[int, str, int] | None:
+    """Returns the partition and id that an alias leads to, and the end of its grace period."""
