@@ -69,7 +69,7 @@ def skipping(given: Any) -> Callable[[MutableMapping[str, Any]], bool]:
     if given is None:
         return lambda scope: False
     if callable(given):
-        return given  # type: ignore[no-any-return]
+        return given
     prefixes = (given,) if isinstance(given, str) else given
     is_paths = isinstance(prefixes, Iterable) and not isinstance(prefixes, bytes)
     names = tuple(prefixes) if is_paths else ()
