@@ -63,6 +63,11 @@ async def count(session: SessionDep, key: str) -> int:
     return int(session.data[key])
 
 
+@app.post("/put/{key}/{value}")
+async def put(session: SessionDep, key: str, value: int) -> None:
+    session.data[key] = value
+
+
 @app.get("/all")
 async def all_values(session: SessionDep) -> Any:
     return session.data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -16,6 +17,10 @@ DRIVER = os.environ.get("SESSILE_CONTRACT", "")
 KEYS = {"SESSILE_KEYS": "c2Vzc2lsZSdzIGNvbnRyYWN0IHN1aXRlLCBvcGVuIHRvIGFsbCAwMQ"}
 # The features that the application does not claim, once for each case that needs one.
 WITHOUT_A_STORE = ["keep", "cancels", "keep", "guard", "increment", "cancels"]
+
+ALL = list(itertools.product(KINDS, [1, 4]))
+# By default each store and each number of workers once.
+CHOSEN = ALL if "SESSILE_LONG_TESTS" in os.environ else [ALL[0], ALL[-1]]
 
 pytestmark = pytest.mark.skipif(not DRIVER, reason="SESSILE_CONTRACT names no driver: cargo build -p sessile-contract")
 
@@ -46,8 +51,7 @@ def test_contract_suite_passes() -> None:
 
 
 @pytest.mark.newest
-@pytest.mark.parametrize("store", KINDS)
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize(("store", "workers"), CHOSEN)
 def test_contract_suite_passes_with_a_store(store: str, workers: int) -> None:
     options = ["--http", "h11", "--h11-max-incomplete-event-size", str(256 << 10), "--log-level", "critical"]
     # A worker is told of the change of another one within some milliseconds.

@@ -23,21 +23,33 @@ class Shopper:
     site: Workers
     visitor: Visitor = field(default_factory=Visitor)
     confirmed: int = 0
-    # Requests whose connection was closed without a response: the proxy answers 502.
-    unknown: int = 0
+    # The last values that responses confirmed, and those that were sent since without a response.
+    values: dict[str, int] = field(default_factory=dict)
+    unknown: dict[str, list[int]] = field(default_factory=dict)
+    closed: int = 0
     wrong: list[str] = field(default_factory=list)
 
     def sign_in(self) -> None:
         assert self.send("POST", f"/login/{self.name}") is not None
 
     def run(self, stop: threading.Event) -> None:
+        at = 0
         while not stop.is_set():
-            if (count := self.send("POST", "/count/changes")) is not None:
+            at += 1
+            key = f"key-{at % 8}"
+            if self.send("POST", f"/put/{key}/{at}") is None:
+                self.unknown.setdefault(key, []).append(at)
+            else:
                 self.confirmed += 1
-                if not self.confirmed <= count <= self.confirmed + self.unknown:
-                    self.wrong.append(f"{count} after {self.confirmed} changes, and {self.unknown} unknown ones")
+                self.values[key], self.unknown[key] = at, []
             if (user := self.send("GET", "/me")) not in (None, self.name):
                 self.wrong.append(f"signed in as {user}")
+
+    def is_stored(self) -> bool:
+        """Returns true if the session has the last value of each key."""
+        found = self.send("GET", "/all")
+        assert isinstance(found, dict)
+        return all(found.get(key) in [value, *self.unknown[key]] for key, value in self.values.items())
 
     def send(self, method: str, path: str) -> object:
         """Returns the response's value, ``None`` without a response."""
@@ -45,7 +57,8 @@ class Shopper:
             try:
                 answer = self.visitor.send(connection, method, path)
             except (ConnectionError, http.client.BadStatusLine):
-                self.unknown += method == "POST"
+                # The proxy answers 502.
+                self.closed += 1
                 return None
         if answer.status != 200:
             self.wrong.append(f"{method} {path}: status {answer.status}")
@@ -77,5 +90,7 @@ def test_rolling_restart_loses_no_session_and_answers_no_error() -> None:
                 thread.join()
         site.connect()
         assert not old & set(site.pids)
+        for shopper in shoppers:
+            until(shopper.is_stored, 10, "all confirmed changes are stored")
         assert [shopper.wrong for shopper in shoppers] == [[]] * 4
-        assert sum(shopper.unknown for shopper in shoppers) <= 8, "connections that the old workers had accepted"
+        assert sum(shopper.closed for shopper in shoppers) <= 8, "connections that the old workers had accepted"

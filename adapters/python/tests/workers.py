@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -150,6 +150,18 @@ class Workers:
     def pids(self) -> list[int]:
         return list(self._connections)
 
+    def connect_again(self) -> list[http.client.HTTPConnection]:
+        """Opens further connections, one to each worker, for another thread."""
+        found: dict[int, http.client.HTTPConnection] = {}
+        others = []
+        while len(found) < self.workers:
+            connection = self.open()
+            pid = Visitor().send(connection, "GET", "/worker").json()
+            others.append(connection) if pid in found else found.setdefault(pid, connection)
+        for connection in others:
+            connection.close()
+        return list(found.values())
+
     def kill_worker(self) -> int:
         """Kills a worker at once, and returns its process id."""
         pid, connection = self._connections.popitem()
@@ -184,7 +196,3 @@ def status_of(pid: int, name: str) -> int:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     [value] = [line.split()[1] for line in lines if line.startswith(f"{name}:")]
     return int(value)
-
-
-def threads_of(names: Iterator[int] | list[int]) -> list[int]:
-    return [status_of(pid, "Threads") for pid in names]
