@@ -49,7 +49,9 @@ def rows(text: str, heading: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("program", programs())
-def test_programs_run(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_run(program: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "SESSILE_STORE" in program:
+        monkeypatch.setenv("SESSILE_STORE", request.getfixturevalue("redis").url)
     for variable in ("SECRET_KEY", "OLD_SECRET_KEY"):
         monkeypatch.setenv(variable, secrets.token_urlsafe(32))
     # Lines that the book hides.
