@@ -49,7 +49,9 @@ def rows(text: str, heading: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("program", programs())
-def test_programs_run(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_run(program: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "SESSILE_STORE" in program:
+        monkeypatch.setenv("SESSILE_STORE", request.getfixturevalue("redis").url)
     for variable in ("SECRET_KEY", "OLD_SECRET_KEY"):
         monkeypatch.setenv(variable, secrets.token_urlsafe(32))
     # Lines that the book hides.
@@ -101,6 +103,11 @@ def test_settings_of_the_middleware() -> None:
 def test_settings_of_the_cache() -> None:
     table = rows(page("src/configuration.md"), "## Python: `SessionCache`")
     check_defaults(table, inspect.signature(sessile.SessionCache), set())
+
+
+def test_settings_of_the_store() -> None:
+    table = rows(page("src/configuration.md"), "## Python: `RedisStore`")
+    check_defaults(table, inspect.signature(sessile.RedisStore), set())
 
 
 def test_exceptions() -> None:
