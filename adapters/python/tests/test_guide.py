@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
 import re
 import secrets
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from servers import KINDS, Server
 
 import sessile
 from sessile import _settings
@@ -21,6 +26,8 @@ GUIDE = next(
     (path for path in (HERE.parent / "guide", HERE.parents[2] / "docs") if (path / "src/SUMMARY.md").is_file()),
     None,
 )
+
+SECRETS = {variable: secrets.token_urlsafe(32) for variable in ("SECRET_KEY", "OLD_SECRET_KEY")}
 
 pytestmark = pytest.mark.skipif(GUIDE is None, reason="the guide is in the repository only")
 
@@ -48,10 +55,21 @@ def rows(text: str, heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
+@pytest.fixture(scope="module")
+def store() -> Iterator[Callable[[], str]]:
+    """Returns the URL of a server that is started when the first program needs it."""
+    with contextlib.ExitStack() as stack:
+        yield functools.cache(lambda: stack.enter_context(Server(KINDS[0])).url)
+
+
 @pytest.mark.parametrize("program", programs())
-def test_programs_run(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in ("SECRET_KEY", "OLD_SECRET_KEY"):
-        monkeypatch.setenv(variable, secrets.token_urlsafe(32))
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_programs_run(program: str, store: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    if "SESSILE_STORE" in program:
+        monkeypatch.setenv("SESSILE_STORE", store())
+    # The same for all programs: those with a store share its server.
+    for variable, secret in SECRETS.items():
+        monkeypatch.setenv(variable, secret)
     # Lines that the book hides.
     shown = re.sub(r"^#~ ?", "", program, flags=re.MULTILINE)
     exec(compile(shown, "guide", "exec"), {"__name__": "guide"})
@@ -75,6 +93,10 @@ def test_shell_commands_are_valid() -> None:
     assert commands
     for text in commands:
         subprocess.run(["bash", "-n", "-c", text], check=True, timeout=10)
+
+
+def test_yaml_is_valid() -> None:
+    assert all(yaml.safe_load(text)["services"] for text in blocks("yaml"))
 
 
 def test_there_are_programs() -> None:
