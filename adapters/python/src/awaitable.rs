@@ -125,7 +125,7 @@ impl SessionCache {
     /// Awaitable variant of `end_by_token`.
     fn aend_by_token<'py>(&self, py: Python<'py>, token: &Bound<'py, PyAny>) -> Coroutine<'py> {
         let token = with_header(token, <[u8]>::to_vec)?;
-        self.ending_token(py, token)?.coroutine(py)
+        self.ending_token(py, &token)?.coroutine(py)
     }
 
     /// Awaitable variant of `end_if_unchanged`.

@@ -228,7 +228,7 @@ impl SessionCache {
     /// existed.
     fn end_by_token(&self, py: Python<'_>, token: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let token = with_header(token, <[u8]>::to_vec)?;
-        self.ending_token(py, token)?.wait(py)
+        self.ending_token(py, &token)?.wait(py)
     }
 
     /// Ends a session if its version is `version` and it still has that id.

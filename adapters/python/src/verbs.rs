@@ -222,17 +222,17 @@ impl SessionCache {
             py,
             |cache| Ok(cache.end(&id)),
             |cache| async move { cache.end(&id).await },
-            |py, ended| Answer::of(py, ended),
+            flag,
         )
     }
 
-    pub(crate) fn ending_token(&self, py: Python<'_>, token: Vec<u8>) -> PyResult<Answer> {
-        let owned = token.clone();
+    pub(crate) fn ending_token(&self, py: Python<'_>, token: &[u8]) -> PyResult<Answer> {
+        let owned = token.to_owned();
         self.verb(
             py,
-            |cache| Ok(cache.end_by_token(&token)),
+            |cache| Ok(cache.end_by_token(token)),
             |cache| async move { cache.end_by_token(&owned).await },
-            |py, ended| Answer::of(py, ended),
+            flag,
         )
     }
 
@@ -256,7 +256,7 @@ impl SessionCache {
             py,
             |cache| Ok(cache.end_by_handle(&handle)),
             |cache| async move { cache.end_by_handle(&handle).await },
-            |py, ended| Answer::of(py, ended),
+            flag,
         )
     }
 
@@ -271,7 +271,7 @@ impl SessionCache {
             py,
             |cache| Ok(cache.end_user_sessions(user, except.as_ref())),
             |cache| async move { cache.end_user_sessions(&owned, except.as_ref()).await },
-            |py, ended| Answer::of(py, ended),
+            number,
         )
     }
 
@@ -292,7 +292,7 @@ impl SessionCache {
             return Answer::of(py, 0);
         };
         let work = async move { cache.close(deadline).await };
-        settle(py, work, |py, unconfirmed| unconfirmed.into_py_any(py)).map(Answer)
+        settle(py, work, |py, unconfirmed| Ok(number(py, unconfirmed)?.0)).map(Answer)
     }
 
     pub(crate) fn listing(&self, py: Python<'_>, user: &str) -> PyResult<Answer> {
@@ -307,6 +307,14 @@ impl SessionCache {
             },
         )
     }
+}
+
+fn flag(py: Python<'_>, is_true: bool) -> PyResult<Answer> {
+    Answer::of(py, is_true)
+}
+
+fn number(py: Python<'_>, number: usize) -> PyResult<Answer> {
+    Answer::of(py, number)
 }
 
 fn none(py: Python<'_>, (): ()) -> PyResult<Answer> {

@@ -299,7 +299,7 @@ impl Visit {
     /// Returns true if the session exists.
     fn is_alive(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let work = async |session: Session| session.is_alive().await;
-        Self::with_session(slf, work, |py, is_alive| object(py, is_alive))
+        Self::with_session(slf, work, flag)
     }
 
     fn user_sessions(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
@@ -474,6 +474,10 @@ impl Visit {
 
 fn object<'py, T: IntoPyObjectExt<'py>>(py: Python<'py>, value: T) -> PyResult<Py<PyAny>> {
     value.into_py_any(py)
+}
+
+fn flag(py: Python<'_>, is_true: bool) -> PyResult<Py<PyAny>> {
+    object(py, is_true)
 }
 
 fn done(py: Python<'_>, result: Result<(), SessionError>) -> PyResult<Py<PyAny>> {

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import KINDS, Server, free_port
+from redis_server import free_port, wait_until
+from servers import KINDS, Server
 from starlette.testclient import TestClient
-from workers import SECRET, until
+from workers import SECRET
 
 EXAMPLE = Path(__file__).parent.parent / "examples/login.py"
 
@@ -98,7 +99,7 @@ def test_workers_share_the_cart_and_say_which_of_them_answered() -> None:
         options = ["--store", store.url, "--workers", "2", "--port", str(port)]
         with start(*options, SECRET_KEY=SECRET) as process, httpx2.Client(base_url=f"http://127.0.0.1:{port}") as browser:
             try:
-                until(lambda: process.poll() is None and is_listening(), 60, "the workers start")
+                wait_until(lambda: process.poll() is None and is_listening(), "the workers start", 60)
                 ada = Visitor({"app": None}, browser)
                 assert ada.press("/cart/tea") in (200, 303)
                 answered = set()
@@ -110,7 +111,7 @@ def test_workers_share_the_cart_and_say_which_of_them_answered() -> None:
                         answered.update(re.findall(r"Answered by process (\d+)\.", page))
                     return len(answered) == 2
 
-                until(reload, 60, "both workers answer")
+                wait_until(reload, "both workers answer", 60)
             finally:
                 process.terminate()
                 process.communicate(timeout=30)

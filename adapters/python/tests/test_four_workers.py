@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from servers import free_port
+from redis_server import free_port
 from test_front_page import README
 
 WHEEL = os.environ.get("SESSILE_WHEEL", "")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import inspect
 import re
 import secrets
 import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from servers import KINDS, Server
 
 import sessile
 from sessile import _settings
@@ -26,8 +22,6 @@ GUIDE = next(
     (path for path in (HERE.parent / "guide", HERE.parents[2] / "docs") if (path / "src/SUMMARY.md").is_file()),
     None,
 )
-
-SECRETS = {variable: secrets.token_urlsafe(32) for variable in ("SECRET_KEY", "OLD_SECRET_KEY")}
 
 pytestmark = pytest.mark.skipif(GUIDE is None, reason="the guide is in the repository only")
 
@@ -55,21 +49,12 @@ def rows(text: str, heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-@pytest.fixture(scope="module")
-def store() -> Iterator[Callable[[], str]]:
-    """Returns the URL of a server that is started when the first program needs it."""
-    with contextlib.ExitStack() as stack:
-        yield functools.cache(lambda: stack.enter_context(Server(KINDS[0])).url)
-
-
 @pytest.mark.parametrize("program", programs())
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_programs_run(program: str, store: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_run(program: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if "SESSILE_STORE" in program:
-        monkeypatch.setenv("SESSILE_STORE", store())
-    # The same for all programs: those with a store share its server.
-    for variable, secret in SECRETS.items():
-        monkeypatch.setenv(variable, secret)
+        monkeypatch.setenv("SESSILE_STORE", request.getfixturevalue("redis").url)
+    for variable in ("SECRET_KEY", "OLD_SECRET_KEY"):
+        monkeypatch.setenv(variable, secrets.token_urlsafe(32))
     # Lines that the book hides.
     shown = re.sub(r"^#~ ?", "", program, flags=re.MULTILINE)
     exec(compile(shown, "guide", "exec"), {"__name__": "guide"})
@@ -123,6 +108,11 @@ def test_settings_of_the_middleware() -> None:
 def test_settings_of_the_cache() -> None:
     table = rows(page("src/configuration.md"), "## Python: `SessionCache`")
     check_defaults(table, inspect.signature(sessile.SessionCache), set())
+
+
+def test_settings_of_the_store() -> None:
+    table = rows(page("src/configuration.md"), "## Python: `RedisStore`")
+    check_defaults(table, inspect.signature(sessile.RedisStore), set())
 
 
 def test_exceptions() -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import itsdangerous
 import pytest
 from conftest import KEY
+from redis_server import RedisServer
 from fastapi import FastAPI, Request
 from starlette.testclient import TestClient
 
@@ -36,7 +37,7 @@ def programs(page: str) -> list[str]:
 
 
 LOGIN, IMPORT, MOVE = programs("README.md")
-SOCKET, TASK, TESTING, ENGINE = programs("docs/reference.md")
+SOCKET, TASK, STORE, TESTING, ENGINE = programs("docs/reference.md")
 
 
 def example(module: ModuleType) -> str:
@@ -187,6 +188,14 @@ def test_task_of_the_reference_stores_its_report() -> None:
         return (await request(app, "GET", "/report", cookie))[1]
 
     assert asyncio.run(visit()) == b"[7]"
+
+
+def test_store_of_the_reference(redis: RedisServer) -> None:
+    app = cart_app()
+    run(STORE, app=app, key=KEY, url=redis.url)
+    with TestClient(app) as client:
+        assert client.get("/cart").status_code == 401
+        assert redis.command("CLIENT", "LIST").count(b"id=") == 4, "three connections, and that of the command"
 
 
 def test_program_of_the_reference_for_tests() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -228,3 +230,95 @@ def test_a_request_in_progress_during_a_fork_raises_forked_process(redis: RedisS
 
     assert cookie_of(asyncio.run(request(SessionMiddleware(app, cache=cache))))
     cache.close()
+
+
+def test_a_process_that_is_about_to_fork_opens_no_connection(redis: RedisServer) -> None:
+    """gunicorn with ``--preload`` loads the application in its arbiter."""
+    from test_fork import in_child
+
+    before = connections(redis)
+    arbiter: dict[str, Any] = {"__name__": "gunicorn.arbiter", "build": lambda: cache_of(redis)}
+    exec("def load():\n    return build()", arbiter)
+    cache: SessionCache = arbiter["load"]()
+    middleware = SessionMiddleware(write, cache=cache)
+    assert connections(redis) == before and cache.cookie_name == "session"
+
+    def work(write_out: Callable[[bytes], None]) -> None:
+        write_out(cookie_of(asyncio.run(request(middleware))))
+        assert connections(redis) == before + 3
+
+    [cookie] = in_child(work)
+    assert connections(redis) == before
+    # A worker of gunicorn has frames of the arbiter on its stack, too.
+    worker: dict[str, Any] = {"__name__": "gunicorn.workers.base", "load": arbiter["load"]}
+    exec("def run():\n    return load()", worker)
+    arbiter["build"] = lambda: worker_cache(redis)
+    outer: dict[str, Any] = {"__name__": "gunicorn.arbiter", "run": worker["run"]}
+    exec("def spawn():\n    return run()", outer)
+    opened: SessionCache = outer["spawn"]()
+    assert connections(redis) == before + 3
+    opened.close()
+    assert cache.open_token(cookie.partition(b"=")[2]) is not None
+    cache.close()
+
+
+def worker_cache(redis: RedisServer) -> SessionCache:
+    frames = []
+    frame = sys._getframe()
+    while frame is not None:
+        frames.append(frame.f_globals["__name__"])
+        frame = frame.f_back  # type: ignore[assignment]
+    assert "gunicorn.workers.base" in frames and "gunicorn.arbiter" in frames
+    return cache_of(redis)
+
+
+def test_a_server_connects_when_it_starts_and_closes_when_it_ends(redis: RedisServer) -> None:
+    before = connections(redis)
+    cache = cache_of(redis)
+    cache.close()
+    wait_until(lambda: connections(redis) == before, "the connections are closed")
+    seen: list[int] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "lifespan.startup.complete"})
+        seen.append(connections(redis))
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def run() -> None:
+        sent: list[str] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message["type"])
+
+        await SessionMiddleware(app, cache=cache)({"type": "lifespan"}, None, send)  # type: ignore[arg-type]
+        assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+    asyncio.run(run())
+    assert seen == [before + 3]
+    wait_until(lambda: connections(redis) == before, "the connections are closed")
+
+
+PROGRAM = """
+import os, signal, sys
+from sessile import RedisStore, SessionCache, Unreachable
+cache = SessionCache(secret_key="b1mVIDAzC1D1KMQv5lTSk8dPcCh8lIbbJx3zcwOWkk4", store=RedisStore(sys.argv[1], timeout=0.1))
+issued = cache.create(b"")
+os.kill(int(sys.argv[2]), signal.SIGSTOP)
+try:
+    cache.end(issued.id)
+except Unreachable as error:
+    print(error)
+"""
+
+
+def test_a_process_exits_in_time_and_reports_sign_outs_that_were_not_confirmed(redis: RedisServer) -> None:
+    began = time.monotonic()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM, redis.url, str(redis.pid)], capture_output=True, text=True, timeout=60
+        )
+    finally:
+        redis.resume()
+    assert done.returncode == 0 and "cannot be reached" in done.stdout, done
+    assert "1 sign-outs were not confirmed by the store" in done.stderr
+    assert time.monotonic() - began < 10

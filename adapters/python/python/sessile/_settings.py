@@ -77,7 +77,7 @@ def skipping(given: Any) -> Callable[[MutableMapping[str, Any]], bool]:
         raise TypeError(f"`skip` must be prefixes of paths, such as (\"/static/\",), or a function of the scope, got {given!r}")
     if wrong := [name for name in names if not name.startswith("/")]:
         raise ValueError(f"`skip`: a prefix must begin with `/`, got {wrong[0]!r}")
-    return lambda scope: scope["path"].startswith(names)  # type: ignore[no-any-return]
+    return lambda scope: bool(scope["path"].startswith(names))
 
 
 def cookie_name(session_cookie: Any, name: Any) -> tuple[str, str | None]:

@@ -292,7 +292,7 @@ def _websocket(scope: Scope, session: Session, receive: Receive, send: Send) -> 
         if type(response) is tuple:
             await _send_with_followup(send, session, *response)
         else:
-            await send(message if response is None else response)  # type: ignore[arg-type]
+            await send(message if response is None else response)
 
     return receive_and_save, respond
 
