@@ -37,7 +37,7 @@ pub use memory::{MemorySnapshot, MemoryStore};
 
 pub use store::{
     Abilities, BoxFuture, Change, Created, Ended, Heartbeat, Lifetime, NewAlias, NewRecord,
-    NewTimeouts, Proposal, Rewrite, Rotated, ServerTime, SessionLimit, Sink, Store, StoreError,
+    NewTimeouts, Proposal, Revalidated, Rewrite, Rotated, ServerTime, SessionLimit, Sink, Store, StoreError,
     StoredData, StoredRecord, UserIds,
 };
 pub use tiered::{
