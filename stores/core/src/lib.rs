@@ -37,8 +37,8 @@ pub use memory::{MemorySnapshot, MemoryStore};
 
 pub use store::{
     Abilities, BoxFuture, Change, Created, Ended, Heartbeat, Lifetime, NewAlias, NewRecord,
-    NewTimeouts, Proposal, Revalidated, Rewrite, Rotated, ServerTime, SessionLimit, Sink, Store, StoreError,
-    StoredData, StoredRecord, UserIds,
+    NewTimeouts, Proposal, Revalidated, Rewrite, Rotated, ServerTime, SessionLimit, Sink, Store,
+    StoreError, StoredData, StoredRecord, UserIds,
 };
 pub use tiered::{
     Blocking, Candidates, LookUp, StoreBuildError, StoreExt, StoreHealth, StoreState, TieredCache,

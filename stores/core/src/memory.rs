@@ -17,8 +17,8 @@ use tokio::sync::oneshot;
 
 use crate::store::{
     Abilities, BoxFuture, Change, Created, Ended, Heartbeat, NewAlias, NewRecord, NewTimeouts,
-    Proposal, Revalidated, Rewrite, Rotated, ServerTime, Sink, Store, StoreError, StoredData, StoredRecord,
-    UserIds,
+    Proposal, Revalidated, Rewrite, Rotated, ServerTime, Sink, Store, StoreError, StoredData,
+    StoredRecord, UserIds,
 };
 use data::Data;
 
@@ -176,7 +176,10 @@ impl Store for MemoryStore {
         known: Version,
     ) -> BoxFuture<'_, Result<Revalidated, StoreError>> {
         Box::pin(async move {
-            self.call(ANY_TIME, |data, now, _| Ok(data.revalidate(&id, known, now)))
+            self.call(
+                ANY_TIME,
+                |data, now, _| Ok(data.revalidate(&id, known, now)),
+            )
         })
     }
 

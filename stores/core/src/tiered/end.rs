@@ -278,10 +278,7 @@ impl Inner {
     ) -> Result<usize, Error> {
         let deadline = self.commit_deadline();
         if !self.store.abilities().user_index {
-            return self
-                .end_unlisted(user, except, deadline)
-                .await
-                .map(|()| 0);
+            return self.end_unlisted(user, except, deadline).await.map(|()| 0);
         }
         let (mut number, mut up_to) = (0, None);
         loop {

@@ -241,7 +241,12 @@ impl Inner {
         result
     }
 
-    pub(super) fn translate(&self, id: SessionId, stored: Option<StoredRecord>, sent_at: Ticks) -> Found {
+    pub(super) fn translate(
+        &self,
+        id: SessionId,
+        stored: Option<StoredRecord>,
+        sent_at: Ticks,
+    ) -> Found {
         let Some(stored) = stored else {
             self.operations.remember_absent(&id);
             return Found::Absent;

@@ -12,7 +12,13 @@ use crate::schedule::{Kind, Plan};
 /// Returns the number of schedules until the first violation.
 fn seeds_until_violation(rule: Rule, kind: Kind) -> Option<u64> {
     let rules = Rules::without(rule);
-    let plan = |seed| Plan { seed, kind, rules };
+    let push = rule != Rule::EntryLease;
+    let plan = |seed| Plan {
+        seed,
+        kind,
+        push,
+        rules,
+    };
     (0..MAX_SEEDS).find(|seed| plan(*seed).run().is_err())
 }
 
@@ -48,6 +54,11 @@ fn without_a_fence_of_operations_a_slow_reply_enters_l1() {
 #[test]
 fn without_a_fence_at_reconnection_l1_keeps_what_it_missed() {
     assert_needed(Rule::FenceAtReconnection, Kind::Network);
+}
+
+#[test]
+fn without_a_lease_of_entries_a_node_without_push_opens_ended_sessions() {
+    assert_needed(Rule::EntryLease, Kind::Quiet);
 }
 
 const MAX_SEEDS: u64 = 1_000;

@@ -27,7 +27,22 @@ fn random_schedules_keep_the_promises() {
         return;
     }
     let schedules = number("SESSILE_SCHEDULES").unwrap_or(SCHEDULES);
-    let failures = run_all(schedules);
+    let failures = run_all(schedules, |seed| Plan::of(seed, Rules::default()));
+    assert!(
+        failures.is_empty(),
+        "SESSILE_SEED and what happened: {failures:#?}"
+    );
+}
+
+#[test]
+fn random_schedules_without_push_keep_the_promises() {
+    if let Some(seed) = number("SESSILE_SEED") {
+        let result = Plan::without_push(seed).run();
+        assert!(result.is_ok(), "seed {seed}: {result:?}");
+        return;
+    }
+    let schedules = number("SESSILE_SCHEDULES").unwrap_or(SCHEDULES_WITHOUT_PUSH);
+    let failures = run_all(schedules, Plan::without_push);
     assert!(
         failures.is_empty(),
         "SESSILE_SEED and what happened: {failures:#?}"
@@ -43,19 +58,14 @@ fn a_schedule_can_be_repeated() {
 }
 
 /// Runs schedules on all processors. Returns the failures.
-fn run_all(schedules: u64) -> Vec<(u64, String)> {
+fn run_all(schedules: u64, plan: impl Fn(u64) -> Plan + Copy + Send + Sync) -> Vec<(u64, String)> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
             .map(|first| {
                 scope.spawn(move || {
                     let seeds = (first..schedules).step_by(threads as usize);
-                    let run = |seed| {
-                        Plan::of(seed, Rules::default())
-                            .run()
-                            .err()
-                            .map(|e| (seed, e))
-                    };
+                    let run = |seed| plan(seed).run().err().map(|e| (seed, e));
                     seeds.filter_map(run).collect::<Vec<_>>()
                 })
             })
@@ -73,3 +83,5 @@ fn number(variable: &str) -> Option<u64> {
 
 /// The number of schedules of a usual test run. `docs/simulator.md` names the long form.
 const SCHEDULES: u64 = 1_000;
+/// The same, over a store that publishes nothing.
+const SCHEDULES_WITHOUT_PUSH: u64 = 300;
