@@ -75,6 +75,24 @@ impl<'c> Fixture<'c> {
         (result, self.collector.list().drain(..).collect())
     }
 
+    /// Asserts that a call published exactly these changes, if the store pushes any.
+    pub(super) fn assert_published(&self, changes: &[Change], expected: &[Change]) {
+        let expected = match self.store.abilities().push {
+            true => expected,
+            false => &[],
+        };
+        assert_eq!(changes, expected);
+    }
+
+    /// Waits until a session with an idle timeout of 200 ms has expired. A store without push may
+    /// count whole seconds, rounded up.
+    pub(super) fn wait_for_expiry(&self) -> BoxFuture<'static, ()> {
+        self.wait(match self.store.abilities().push {
+            true => 300,
+            false => 2_300,
+        })
+    }
+
     pub(super) async fn heartbeat(&self) -> Heartbeat {
         let proposal = Proposal {
             epoch: [1; 16],
