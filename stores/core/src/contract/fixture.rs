@@ -58,11 +58,14 @@ impl<'c> Fixture<'c> {
             Some(Change::Subscribed),
             "no subscription within 5 s"
         );
-        Self {
+        let fixture = Self {
             store,
             wait,
             collector,
-        }
+        };
+        // A node sends one before any other call.
+        fixture.heartbeat().await;
+        fixture
     }
 
     /// Runs a call and returns its result with the changes that were published: the
