@@ -26,6 +26,7 @@ impl Store for MemcachedStore {
             push: false,
             user_index: false,
             session_limit: false,
+            revocations: false,
         }
     }
 

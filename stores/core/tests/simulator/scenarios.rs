@@ -62,7 +62,7 @@ impl Cluster {
     }
 
     fn add(&mut self, at: usize, keys: &KeyRing, push: bool) {
-        let network = Network::new(self.world.clone(), self.store.clone(), push);
+        let network = Network::with_push(self.world.clone(), self.store.clone(), push);
         let env = Arc::new(self.world.environment(at as u64 + 1));
         let cache = SessionCache::builder()
             .memory(1 << 20)

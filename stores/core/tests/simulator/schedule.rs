@@ -136,7 +136,8 @@ impl Schedule {
             let since = clock.now().as_millis() as u64;
             ServerTime(*offset.lock().expect("no panic") + since)
         });
-        let networks = (0..NODES).map(|_| Network::new(world.clone(), store.clone(), plan.push));
+        let networks =
+            (0..NODES).map(|_| Network::with_push(world.clone(), store.clone(), plan.push));
         let state = State {
             nodes: Vec::new(),
             lineages: Vec::new(),
@@ -439,7 +440,7 @@ fn decode(text: &[u8]) -> Vec<u8> {
 }
 
 /// The bounds with push: the delay of messages is at most 40 ms, and the lease 5 s.
-const BOUNDS: Bounds = Bounds {
+pub const BOUNDS: Bounds = Bounds {
     whole: Duration::from_millis(100),
     broken: Duration::from_secs(6),
 };
