@@ -15,6 +15,7 @@ mod requests;
 mod revocations;
 mod scenarios;
 mod schedule;
+mod without_push;
 
 use sessile_store::internals::Rules;
 
@@ -29,21 +30,6 @@ fn random_schedules_keep_the_promises() {
     }
     let schedules = number("SESSILE_SCHEDULES").unwrap_or(SCHEDULES);
     let failures = run_all(schedules, |seed| Plan::of(seed, Rules::default()));
-    assert!(
-        failures.is_empty(),
-        "SESSILE_SEED and what happened: {failures:#?}"
-    );
-}
-
-#[test]
-fn random_schedules_without_push_keep_the_promises() {
-    if let Some(seed) = number("SESSILE_SEED") {
-        let result = Plan::without_push(seed).run();
-        assert!(result.is_ok(), "seed {seed}: {result:?}");
-        return;
-    }
-    let schedules = number("SESSILE_SCHEDULES").unwrap_or(SCHEDULES_WITHOUT_PUSH);
-    let failures = run_all(schedules, Plan::without_push);
     assert!(
         failures.is_empty(),
         "SESSILE_SEED and what happened: {failures:#?}"
@@ -84,5 +70,3 @@ fn number(variable: &str) -> Option<u64> {
 
 /// The number of schedules of a usual test run. `docs/simulator.md` names the long form.
 const SCHEDULES: u64 = 1_000;
-/// The same, over a store that publishes nothing.
-const SCHEDULES_WITHOUT_PUSH: u64 = 300;

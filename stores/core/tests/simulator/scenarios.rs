@@ -7,9 +7,7 @@ use std::{
 
 use bytes::BytesMut;
 use sessile::{Error, IssuedSession, KeyRing, SessionCache, Token};
-use sessile_store::{
-    LookUp, MemoryStore, ServerTime, StoreExt, StoreState, TieredCache, internals::Rules,
-};
+use sessile_store::{MemoryStore, ServerTime, StoreExt, StoreState, TieredCache, internals::Rules};
 
 use crate::{
     executor::{NETWORK, World},
@@ -18,11 +16,11 @@ use crate::{
 };
 
 /// Nodes over one store.
-struct Cluster {
+pub struct Cluster {
     world: World,
     store: MemoryStore,
-    networks: Vec<Network>,
-    nodes: Vec<TieredCache>,
+    pub networks: Vec<Network>,
+    pub nodes: Vec<TieredCache>,
 }
 
 impl Cluster {
@@ -36,7 +34,7 @@ impl Cluster {
     }
 
     /// Nodes over a store that publishes nothing.
-    fn without_push(nodes: usize) -> Self {
+    pub fn without_push(nodes: usize) -> Self {
         let keys = KeyRing::generate().expect("random bytes");
         Self::build(&vec![keys; nodes], false)
     }
@@ -79,20 +77,20 @@ impl Cluster {
         self.nodes.push(cache);
     }
 
-    fn pass(&self, millis: u64) {
+    pub fn pass(&self, millis: u64) {
         self.world
             .run_until(self.world.now() + Duration::from_millis(millis));
     }
 
     /// Runs a verb to its end.
-    fn wait<T: Send + 'static>(&self, verb: impl Future<Output = T> + Send + 'static) -> T {
+    pub fn wait<T: Send + 'static>(&self, verb: impl Future<Output = T> + Send + 'static) -> T {
         let result = self.start(verb);
         self.pass(2_000);
         let taken = result.lock().expect("no panic").take();
         taken.expect("a verb ends within its bound")
     }
 
-    fn start<T: Send + 'static>(
+    pub fn start<T: Send + 'static>(
         &self,
         verb: impl Future<Output = T> + Send + 'static,
     ) -> Arc<Mutex<Option<T>>> {
@@ -106,13 +104,13 @@ impl Cluster {
         result
     }
 
-    fn create(&self, node: usize) -> IssuedSession {
+    pub fn create(&self, node: usize) -> IssuedSession {
         let cache = self.nodes[node].clone();
         self.wait(async move { cache.create(b"a cart").await })
             .expect("the store answers")
     }
 
-    fn opens(&self, node: usize, issued: &IssuedSession) -> Result<bool, Error> {
+    pub fn opens(&self, node: usize, issued: &IssuedSession) -> Result<bool, Error> {
         let (cache, token) = (self.nodes[node].clone(), issued.token);
         self.wait(async move {
             let value = token.as_str().as_bytes();
@@ -302,80 +300,6 @@ fn the_metrics_and_the_close_tell_what_is_queued() {
     let cache = cluster.nodes[0].clone();
     let created = cluster.wait(async move { cache.create(b"").await });
     assert_eq!(created.err(), Some(Error::Unreachable));
-}
-
-#[test]
-fn without_push_an_entry_is_compared_once_per_lease_and_its_data_stays() {
-    let cluster = Cluster::without_push(2);
-    let issued = cluster.create(0);
-    let network = &cluster.networks[1];
-    let counts = || (network.reads(), network.revalidations());
-    let open_at_once = || {
-        let (cache, token) = (&cluster.nodes[1], issued.token);
-        let mut data = BytesMut::new();
-        let opened = cache.try_open_token(token.as_str().as_bytes(), &mut data);
-        matches!(opened, LookUp::Hit(_)) && data[..] == b"a cart"[..]
-    };
-    // `opens` lets two seconds pass, so the lease of the entry is over after it.
-    assert_eq!(cluster.opens(1, &issued), Ok(true));
-    assert_eq!(counts(), (1, 0));
-    assert!(!open_at_once(), "the lease is over");
-    let cache = cluster.nodes[1].clone();
-    let opens: Vec<_> = (0..100)
-        .map(|_| {
-            let (cache, token) = (cache.clone(), issued.token);
-            cluster.start(async move {
-                let mut data = BytesMut::new();
-                let opened = cache.open_token(token.as_str().as_bytes(), &mut data).await;
-                (opened.map(|record| record.is_some()), data)
-            })
-        })
-        .collect();
-    cluster.pass(100);
-    for opened in opens {
-        let opened = opened.lock().expect("no panic").take();
-        assert_eq!(opened, Some((Ok(true), BytesMut::from(&b"a cart"[..]))));
-    }
-    assert_eq!(counts(), (1, 1), "a hundred requests cause one comparison");
-    assert!(open_at_once(), "the lease began again");
-    assert_eq!(counts(), (1, 1));
-}
-
-#[test]
-fn without_push_an_end_is_seen_once_the_lease_is_over() {
-    let cluster = Cluster::without_push(2);
-    let issued = cluster.create(0);
-    assert_eq!(cluster.opens(1, &issued), Ok(true));
-    let cache = cluster.nodes[0].clone();
-    let ended = cluster.wait(async move { cache.end(&issued.id).await });
-    assert_eq!(ended, Ok(true));
-    assert_eq!(cluster.opens(0, &issued), Ok(false), "the own node at once");
-    assert_eq!(cluster.opens(1, &issued), Ok(false));
-    let reads = cluster.networks[1].reads() + cluster.networks[1].revalidations();
-    assert_eq!(cluster.opens(1, &issued), Ok(false));
-    let again = cluster.networks[1].reads() + cluster.networks[1].revalidations();
-    assert_eq!(again, reads, "an absent id is not asked for again");
-}
-
-#[test]
-fn without_push_a_save_of_another_node_is_read_once_the_lease_is_over() {
-    let cluster = Cluster::without_push(2);
-    let issued = cluster.create(0);
-    assert_eq!(cluster.opens(1, &issued), Ok(true));
-    let cache = cluster.nodes[0].clone();
-    let version = issued.version;
-    let saved = cluster.wait(async move { cache.save(&issued.id, version, b"fuller").await });
-    assert!(saved.is_ok());
-    let cache = cluster.nodes[1].clone();
-    let data = cluster.wait(async move {
-        let mut data = BytesMut::new();
-        let opened = cache
-            .open_token(issued.token.as_str().as_bytes(), &mut data)
-            .await;
-        assert!(matches!(opened, Ok(Some(_))));
-        data
-    });
-    assert_eq!(&data[..], b"fuller");
 }
 
 /// The longest time that the slow read takes, in ms. This seed draws one longer than [`AHEAD`].
