@@ -125,7 +125,8 @@ impl Inner {
         registered.check(&self.expected, now)?;
         let name = Name::of_token(registered.id.as_deref(), parts.signed);
         if let Some(revocations) = &self.revocations {
-            revocations.check(name, &registered, now)?;
+            let subject = registered.subject.as_deref();
+            revocations.check_token(name, subject, registered.issued_at, now as u64)?;
         }
         let custom = serde_json::from_str(&payload).map_err(|_| Rejection::Claims)?;
         Ok(Claims {
