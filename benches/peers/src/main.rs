@@ -1,7 +1,7 @@
 //! sessile compared with other crates: `cargo run --release -p bench -- AXIS`.
 //!
 //! An axis is a file here: `lookup`, `scaling`, `cookie_to_session`, `churn`, `expiry`, `memory`,
-//! `tails`, `traces`, `axum`, `store`. All contenders of an axis run in one process (those of `axum`
+//! `tails`, `traces`, `axum`, `store`, `jwt`. All contenders of an axis run in one process (those of `axum`
 //! in one each), in turns, round by round, so that other load on the machine affects them alike. The
 //! report shows the minimum and the median of the rounds. Sessions, values and orders come from
 //! fixed seeds. Before a contender is timed, each of its sessions is read once and compared byte by
@@ -18,6 +18,7 @@ mod churn;
 mod contender;
 mod cookie_to_session;
 mod expiry;
+mod jwt;
 mod lookup;
 mod machine;
 mod memory;
@@ -109,6 +110,7 @@ fn chosen(axis: &str) -> Option<(Plan, &'static [Axis])> {
         "traces" => (FULL, &[traces::run]),
         "axum" => (FULL, &[axum::run]),
         "store" => (FULL, &[store::run]),
+        "jwt" => (FULL, &[jwt::run]),
         "quick" => (QUICK, EVERYTHING),
         "all" => (
             Plan {
@@ -142,8 +144,7 @@ fn server(name: &str, report: &mut Report) -> ExitCode {
 }
 
 fn usage(report: &mut Report) -> ExitCode {
-    let axes =
-        "lookup|scaling|cookie_to_session|churn|expiry|memory|tails|traces|axum|store|quick|all";
+    let axes = "lookup|scaling|cookie_to_session|churn|expiry|memory|tails|traces|axum|store|jwt|quick|all";
     report.line(&format!("usage: bench {axes} [--markdown FILE]"));
     ExitCode::FAILURE
 }
@@ -160,6 +161,7 @@ const EVERYTHING: &[Axis] = &[
     traces::run,
     axum::run,
     store::run,
+    jwt::run,
 ];
 
 const FULL: Plan = Plan {
