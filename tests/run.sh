@@ -102,14 +102,14 @@ step "tests" cargo_tests --all-features
 step "lost updates over HTTP, at length" env SESSILE_CONTRACT_ROUNDS=100000 \
     cargo test -p sessile-tower --all-features --test contract -- two_writers a_slow_request_keeps
 step "examples in the docs" cargo test --doc --all-features
-step "builds without features" cargo check -p sessile -p sessile-web -p sessile-tower --no-default-features
+step "builds without features" cargo check -p sessile -p sessile-web -p sessile-tower -p sessile-jwt --no-default-features
 # The tool reads the JSON of this version of rustdoc.
 if rustc --version | grep -q '^rustc 1\.95\.'; then
     step "public API listing" docs/api/update.sh --check
 else
     skip "public API listing" "not Rust 1.95"
 fi
-step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features -p sessile -p sessile-web -p sessile-tower -p sessile-store -p sessile-redis -p sessile-memcached
+step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features -p sessile -p sessile-web -p sessile-tower -p sessile-jwt -p sessile-store -p sessile-redis -p sessile-memcached
 
 # Computes MACs without the CPU's SHA instructions.
 step "cookie tests on portable SHA-256" env RUSTFLAGS='--cfg sha2_backend="soft"' \
@@ -155,7 +155,7 @@ fi
 if ! has_fuzzer; then
     skip "fuzzing" "no cargo-fuzz"
 else
-    for target in header token heap wheel engine record memcached; do
+    for target in header token heap wheel engine record memcached jwt; do
         mkdir -p "$logs/$target"
         step "fuzzing the $target" fuzz "$target"
     done

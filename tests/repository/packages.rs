@@ -22,6 +22,7 @@ const PACKAGES: [(&str, &str); 6] = [
     ("sessile", "."),
     ("sessile-web", "adapters/web"),
     ("sessile-tower", "adapters/tower"),
+    ("sessile-jwt", "adapters/jwt"),
     ("sessile-store", "stores/core"),
     ("sessile-redis", "stores/redis"),
     ("sessile-memcached", "stores/memcached"),

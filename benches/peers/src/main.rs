@@ -1,7 +1,7 @@
 //! sessile compared with other crates: `cargo run --release -p bench -- AXIS`.
 //!
 //! An axis is a file here: `lookup`, `scaling`, `cookie_to_session`, `churn`, `expiry`, `memory`,
-//! `tails`, `traces`, `axum`, `store`. `store_ends` and `store_http` are parts of `store`. All
+//! `tails`, `traces`, `axum`, `store`, `jwt`. `store_ends` and `store_http` are parts of `store`. All
 //! contenders of an axis run in one process (those over HTTP in one each), in turns, round by round,
 //! so that other load on the machine affects them alike. The
 //! report shows the minimum and the median of the rounds. Sessions, values and orders come from
@@ -19,6 +19,7 @@ mod churn;
 mod contender;
 mod cookie_to_session;
 mod expiry;
+mod jwt;
 mod lookup;
 mod machine;
 mod memory;
@@ -147,6 +148,7 @@ fn chosen(axis: &str) -> Option<(Plan, &'static [Axis])> {
         "store" => (FULL, &[store::run]),
         "store_ends" => (FULL, &[store::run_ends]),
         "store_http" => (FULL, &[store::run_http]),
+        "jwt" => (FULL, &[jwt::run]),
         "quick" => (QUICK, EVERYTHING),
         "all" => (
             Plan {
@@ -191,7 +193,7 @@ fn watcher(url: &str, report: &mut Report) -> ExitCode {
 
 fn usage(report: &mut Report) -> ExitCode {
     let axes = "lookup|scaling|cookie_to_session|churn|expiry|memory|tails|traces|axum|store|\
-                store_ends|store_http|quick|all";
+                store_ends|store_http|jwt|quick|all";
     report.line(&format!("usage: bench {axes} [--quick] [--markdown FILE]"));
     ExitCode::FAILURE
 }
@@ -208,6 +210,7 @@ const EVERYTHING: &[Axis] = &[
     traces::run,
     axum::run,
     store::run,
+    jwt::run,
 ];
 
 const FULL: Plan = Plan {
