@@ -10,6 +10,7 @@ mod engine;
 mod errors;
 mod fork;
 mod json;
+mod jwt;
 mod keys;
 mod known;
 mod moving;
@@ -30,6 +31,7 @@ mod _sessile {
         cache::SessionCache,
         clock::ManualClock,
         json::{from_json, to_json},
+        jwt::{Revocations, TokenName, Verifier, read, sign},
         records::{Event, IssuedSession, Record, SessionId, SessionInfo},
         sessions::Sessions,
         starlette_cookie::unsign,

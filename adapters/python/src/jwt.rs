@@ -1,0 +1,41 @@
+//! `sessile.jwt`: tokens that are signed, verified and revoked.
+//!
+//! The arguments are checked in Python, by `sessile._jwt_settings`. The exceptions are Python
+//! classes with several bases, in `sessile._jwt_errors`.
+
+mod keys;
+mod revocations;
+mod sign;
+mod verifier;
+
+pub(crate) use revocations::Revocations;
+pub(crate) use sign::sign;
+pub(crate) use verifier::{TokenName, Verifier, read};
+
+use pyo3::{exceptions::PyValueError, prelude::*};
+use sessile_jwt::Algorithm;
+
+/// Returns the algorithm of a name.
+fn algorithm(name: &str) -> PyResult<Algorithm> {
+    name.parse().map_err(|error| {
+        PyValueError::new_err(format!("{error}, got \"{}\"", name.escape_debug()))
+    })
+}
+
+/// Returns an exception of `sessile._jwt_errors`.
+fn exception(class: &str, text: &str, arguments: impl Fn(&Bound<'_, PyAny>) -> PyResult<()>) -> PyErr {
+    Python::attach(|py| {
+        let made = (|| {
+            let error = py.import("sessile._jwt_errors")?.getattr(class)?.call1((text,))?;
+            arguments(&error)?;
+            Ok(PyErr::from_value(error))
+        })();
+        made.unwrap_or_else(|error| error)
+    })
+}
+
+/// Returns the exception for a key that cannot be used. The text contains no key.
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn key_error(error: impl ToString) -> PyErr {
+    exception("JWKError", &format!("`key`: {}", error.to_string()), |_| Ok(()))
+}
