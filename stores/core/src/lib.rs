@@ -29,20 +29,22 @@ mod environment;
 mod memory;
 mod protocol;
 pub mod record;
+mod revocation;
 mod store;
 mod thread;
 mod tiered;
 
 pub use memory::{MemorySnapshot, MemoryStore};
 
+pub use revocation::{MirrorError, Revocation, RevocationPage, RevocationSink, RevocationsFull};
 pub use store::{
     Abilities, BoxFuture, Change, Created, Ended, Heartbeat, Lifetime, NewAlias, NewRecord,
     NewTimeouts, Proposal, Rewrite, Rotated, ServerTime, SessionLimit, Sink, Store, StoreError,
     StoredData, StoredRecord, UserIds,
 };
 pub use tiered::{
-    Blocking, Candidates, LookUp, StoreBuildError, StoreExt, StoreHealth, StoreState, TieredCache,
-    TieredCacheBuilder,
+    Blocking, Candidates, LookUp, MirrorState, StoreBuildError, StoreExt, StoreHealth, StoreState,
+    TieredCache, TieredCacheBuilder,
 };
 
 /// For this repository's own simulator; no promise holds for what it shows.

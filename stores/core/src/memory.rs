@@ -4,6 +4,7 @@
 //! server do, one call at a time, on the same bytes. It keeps nothing across a restart.
 
 mod data;
+mod revocations;
 
 use std::{
     collections::BTreeMap,
@@ -15,10 +16,13 @@ use std::{
 use sessile::{SessionId, UserHash, Version};
 use tokio::sync::oneshot;
 
-use crate::store::{
-    Abilities, BoxFuture, Change, Created, Ended, Heartbeat, NewAlias, NewRecord, NewTimeouts,
-    Proposal, Rewrite, Rotated, ServerTime, Sink, Store, StoreError, StoredData, StoredRecord,
-    UserIds,
+use crate::{
+    revocation::{Revocation, RevocationPage},
+    store::{
+        Abilities, BoxFuture, Change, Created, Ended, Heartbeat, NewAlias, NewRecord, NewTimeouts,
+        Proposal, Rewrite, Rotated, ServerTime, Sink, Store, StoreError, StoredData, StoredRecord,
+        UserIds,
+    },
 };
 use data::Data;
 
@@ -163,6 +167,7 @@ impl Store for MemoryStore {
             push: true,
             user_index: true,
             session_limit: true,
+            revocations: true,
         }
     }
 
@@ -286,6 +291,26 @@ impl Store for MemoryStore {
         Box::pin(async move {
             self.call(ANY_TIME, |data, now, out| {
                 Ok(data.end_all(at_least.unwrap_or(now), out))
+            })
+        })
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        revocations: &'a [Revocation],
+    ) -> BoxFuture<'a, Result<ServerTime, StoreError>> {
+        Box::pin(async move {
+            self.call(ANY_TIME, |data, now, out| {
+                out.extend(data.revocations.record(revocations, now));
+                Ok(now)
+            })
+        })
+    }
+
+    fn revocations(&self, cursor: u64) -> BoxFuture<'_, Result<RevocationPage, StoreError>> {
+        Box::pin(async move {
+            self.call(ANY_TIME, |data, now, _| {
+                Ok(data.revocations.page(cursor, now))
             })
         })
     }

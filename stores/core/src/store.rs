@@ -9,6 +9,8 @@ use std::{error, fmt, pin::Pin, sync::Arc, time::Duration};
 use bytes::Bytes;
 use sessile::{SessionId, SessionLimitPolicy, UserHash, Version};
 
+use crate::revocation::{Revocation, RevocationPage};
+
 /// A future of a store, boxed so that a [`Store`] can be used behind a pointer.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -137,6 +139,30 @@ pub trait Store: Send + Sync + 'static {
         at_least: Option<ServerTime>,
     ) -> BoxFuture<'_, Result<ServerTime, StoreError>>;
 
+    /// Records revocations, and publishes each. Those that have expired are ignored. One with the
+    /// same key and `issued_before` as a recorded one expires at the later time of the two.
+    ///
+    /// # Errors
+    /// [`Unsupported`](StoreError::Unsupported) without [`Abilities::revocations`].
+    fn revoke<'a>(
+        &'a self,
+        revocations: &'a [Revocation],
+    ) -> BoxFuture<'a, Result<ServerTime, StoreError>> {
+        let _ = revocations;
+        Box::pin(async { Err(StoreError::Unsupported("revocations")) })
+    }
+
+    /// Lists the revocations that have not expired, in pages: the first for the cursor 0, each other
+    /// one for the `next` of the page before. A revocation that is recorded during the whole listing
+    /// is listed, whatever changes meanwhile.
+    ///
+    /// # Errors
+    /// Those of [`revoke`](Self::revoke).
+    fn revocations(&self, cursor: u64) -> BoxFuture<'_, Result<RevocationPage, StoreError>> {
+        let _ = cursor;
+        Box::pin(async { Err(StoreError::Unsupported("revocations")) })
+    }
+
     /// Connects, subscribes to the changes of all partitions, reports [`Change::Subscribed`] and
     /// then forwards every change until the channel is lost, which ends the future. Dropping the
     /// future closes the connection. At most one watch runs at a time.
@@ -184,6 +210,8 @@ pub enum Change {
         /// The revocation cutoff.
         ended_before: ServerTime,
     },
+    /// Tokens were revoked.
+    Revoked(Revocation),
     /// The store lost its data, or messages: nothing in memory may be used.
     DataLost,
 }
@@ -207,6 +235,8 @@ pub struct Abilities {
     pub user_index: bool,
     /// The number of sessions per user is limited atomically.
     pub session_limit: bool,
+    /// Revocations of tokens are kept, and listed.
+    pub revocations: bool,
 }
 
 /// A record to create. Its times are those of the server at that moment.

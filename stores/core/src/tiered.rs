@@ -16,6 +16,7 @@ mod inner;
 mod layers;
 mod metrics;
 mod open;
+mod revocations;
 mod rotate;
 mod settings;
 mod users;
@@ -29,7 +30,7 @@ use sessile::{
 
 pub use blocking::Blocking;
 pub use build::{StoreExt, TieredCacheBuilder};
-pub use health::{StoreHealth, StoreState};
+pub use health::{MirrorState, StoreHealth, StoreState};
 pub use sessile::tier::{Candidates, LookUp};
 pub use settings::StoreBuildError;
 
@@ -84,6 +85,8 @@ impl TieredCache {
             state: inner.health.state(),
             lease_remaining: inner.lease.until().since(inner.l1.now()),
             ends_queued: inner.ends.queued(),
+            revocations_queued: inner.revocations.queued(),
+            mirror: self.mirror_state(),
         }
     }
 
@@ -115,6 +118,9 @@ impl TieredCache {
             ends_queued: inner.ends.queued(),
             touches_dropped: lock(&inner.touches).dropped(),
             is_up: inner.lease.is_up(),
+            revocations_queued: inner.revocations.queued(),
+            revocations_rejected: inner.revocations.rejected(),
+            are_revocations_current: (inner.mirror.is_on()).then(|| self.revocations_are_current()),
         };
         // Writing to a string does not fail.
         let _ = inner.metrics.write(&mut text, &gauges);

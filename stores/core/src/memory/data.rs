@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 use sessile::{SessionId, SessionLimitPolicy, UserHash, Version};
 
+use super::revocations::Revocations;
 use crate::{
     record::{AliasRecord, Header, Record, SessionRecord, to_ticks},
     store::{
@@ -22,6 +23,7 @@ pub(super) struct Data {
     records: HashMap<Key, Stored>,
     users: HashMap<UserHash, Index>,
     meta: Option<Meta>,
+    pub(super) revocations: Revocations,
 }
 
 /// The key of a record: the low 8 bits of the place, which are its partition, and the id.
@@ -59,6 +61,7 @@ impl Data {
         for (user, index) in &self.users {
             index.keys().for_each(|id| each(&user.to_bytes(), id));
         }
+        self.revocations.for_each_stored(&mut each);
         if let Some(meta) = &self.meta {
             each(b"epoch", &meta.epoch);
             each(b"user_key", &meta.user_key);

@@ -186,7 +186,7 @@ pub(crate) const MAX_QUEUED: usize = 65_536;
 /// The most ends in the log.
 const MAX_LOGGED: usize = 65_536;
 /// The time for which a confirmed end is asserted again after a reconnection.
-const REMEMBERED_FOR: Duration = Duration::from_secs(60);
+pub(super) const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {

@@ -17,6 +17,7 @@ use sessile::{
 };
 
 use super::TieredCache;
+use crate::revocation::Revocation;
 
 /// The verbs of a [`TieredCache`] for threads: each blocks until the store has answered, for at
 /// most three times the timeout.
@@ -85,6 +86,8 @@ blocking! {
     end_user_sessions(user: &str, except: Option<&SessionId>) -> usize;
     /// Ends all sessions.
     end_all() -> ();
+    /// Records a revocation.
+    revoke(revocation: Revocation) -> ();
 }
 
 impl Blocking {

@@ -9,8 +9,8 @@ use super::{TieredCache, driver, inner::Inner};
 use crate::environment::{First, race};
 
 impl TieredCache {
-    /// Rejects new writes, sends the queued touches and ends, and returns the number of ends that
-    /// the store has not confirmed after `deadline`.
+    /// Rejects new writes, sends the queued touches, ends and revocations, and returns the number of
+    /// ends and revocations that the store has not confirmed after `deadline`.
     pub async fn close(&self, deadline: Duration) -> usize {
         let inner = self.inner();
         // The flag orders nothing: a write that began before it was set may still be done.
@@ -27,7 +27,7 @@ impl TieredCache {
 
     pub(super) fn unconfirmed_ends(&self) -> usize {
         let ends = &self.inner().ends;
-        ends.queued() + usize::from(ends.is_all_queued())
+        ends.queued() + usize::from(ends.is_all_queued()) + self.inner().revocations.queued()
     }
 }
 
@@ -38,6 +38,10 @@ impl Inner {
             driver::send_touches_now(self).await;
             while self.ends.queued() > 0 || self.ends.is_all_queued() {
                 self.send_queued_ends().await;
+                self.env.sleep(PAUSE).await;
+            }
+            while self.revocations.queued() > 0 {
+                self.send_queued_revocations().await;
                 self.env.sleep(PAUSE).await;
             }
         };

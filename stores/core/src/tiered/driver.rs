@@ -104,6 +104,7 @@ impl Driver {
             self.send_touches(now);
             self.send_queued_ends(now);
         }
+        self.inner.tend_revocations(self.channel.state(), now);
     }
 
     async fn wait(&self) {
@@ -115,6 +116,11 @@ impl Driver {
                 at = at.min(self.next_ends);
             }
         }
+        at = at.min(
+            self.inner
+                .revocations_due(self.channel.state())
+                .unwrap_or(at),
+        );
         let sleep = self.inner.env.sleep(at.saturating_sub(now));
         race(self.inner.wake.notified(), sleep).await;
     }
@@ -264,7 +270,7 @@ impl Driver {
     fn send_all_ends(&self) {
         let (inner, watch) = (Arc::clone(&self.inner), self.watch);
         self.inner.env.spawn(Box::pin(async move {
-            let is_sent = inner.send_all_ends().await;
+            let is_sent = inner.send_all_ends().await && inner.send_all_revocations().await;
             inner.push(watch, Incoming::Event(Event::EndsSent(is_sent)));
         }));
     }
@@ -283,7 +289,11 @@ impl Driver {
     fn extend_lease(&self) {
         let settings = &self.inner.settings;
         let span = settings.lease + settings.stale_while_down;
-        self.inner.lease.extend(self.answered.after(span));
+        let until = self.answered.after(span);
+        self.inner.lease.extend(until);
+        self.inner
+            .mirror
+            .extend(self.inner.lease.generation(), until);
     }
 
     fn send_touches(&mut self, now: Duration) {
@@ -367,6 +377,7 @@ impl Inner {
         }
         self.lease.revoke();
         self.lease.go_down();
+        self.mirror.void();
         self.operations.pass_installations();
         self.l1.invalidate_all();
     }

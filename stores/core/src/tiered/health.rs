@@ -18,6 +18,26 @@ pub struct StoreHealth {
     pub lease_remaining: Duration,
     /// The number of ends that the store has not confirmed.
     pub ends_queued: usize,
+    /// The number of revocations that the store has not confirmed.
+    pub revocations_queued: usize,
+    /// The state of the mirror of revocations.
+    pub mirror: MirrorState,
+}
+
+/// The state of the copy of a store's revocations that
+/// [`mirror_revocations`](crate::TieredCache::mirror_revocations) keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MirrorState {
+    /// No sink was set.
+    Off,
+    /// The sink may be asked.
+    Current,
+    /// The revocations are being loaded, or the store does not answer. Nothing that may be revoked
+    /// may be accepted.
+    Behind,
+    /// The sink has no room for all revocations. Nothing that may be revoked may be accepted.
+    Full,
 }
 
 /// The state of the channel to a store.

@@ -33,7 +33,9 @@ use crate::{
         ends::Ends,
         lease::{Lease, Trust},
         lock,
+        mirror::Mirror,
         operations::{Floor, Join, MAX_IN_FLIGHT, Operations, Ticket},
+        revocations::Revocations,
         server_time::ServerClock,
         switches::Rule,
         touches::Touches,
@@ -54,6 +56,8 @@ pub(crate) struct Inner {
     pub(crate) operations: Operations<oneshot::Sender<ReadResult>>,
     pub(crate) touches: Mutex<Touches>,
     pub(crate) ends: Ends,
+    pub(crate) revocations: Revocations,
+    pub(crate) mirror: Mirror,
     pub(crate) server: ServerClock,
     pub(crate) metrics: Metrics,
     pub(crate) health: Health,
@@ -85,6 +89,8 @@ impl Inner {
             operations: Operations::new(settings.rules),
             touches: Mutex::default(),
             ends: Ends::default(),
+            revocations: Revocations::default(),
+            mirror: Mirror::default(),
             server: ServerClock::default(),
             metrics: Metrics::default(),
             health: Health::default(),
@@ -295,6 +301,9 @@ impl Inner {
             }
             Change::Ended { id } => self.forget(&id),
             Change::AllEnded { ended_before } => self.cut_off(ended_before),
+            Change::Revoked(revocation) => {
+                self.apply_revocation(&revocation);
+            }
             // Those are events of the channel, not of a session.
             Change::Subscribed | Change::DataLost => {}
         }

@@ -17,6 +17,7 @@ pub(crate) enum Verb {
     Write,
     Touch,
     End,
+    Revoke,
 }
 
 /// The counters of one node.
@@ -41,6 +42,10 @@ pub(crate) struct Gauges {
     pub(crate) ends_queued: usize,
     pub(crate) touches_dropped: u64,
     pub(crate) is_up: bool,
+    pub(crate) revocations_queued: usize,
+    pub(crate) revocations_rejected: u64,
+    /// `None` if no revocations are mirrored.
+    pub(crate) are_revocations_current: Option<bool>,
 }
 
 impl Metrics {
@@ -127,7 +132,7 @@ impl Metrics {
         )
     }
 
-    fn plain(&self, gauges: &Gauges) -> [(&'static str, &'static str, u64); 4] {
+    fn plain(&self, gauges: &Gauges) -> [(&'static str, &'static str, u64); 5] {
         [
             (
                 "below_floor_total",
@@ -148,6 +153,11 @@ impl Metrics {
                 "ends_rejected_total",
                 "Ends that did not fit into the queue.",
                 get(&self.ends_rejected),
+            ),
+            (
+                "revocations_rejected_total",
+                "Revocations that did not fit into the queue.",
+                gauges.revocations_rejected,
             ),
         ]
     }
@@ -182,8 +192,17 @@ fn write_gauges(out: &mut String, gauges: &Gauges) -> fmt::Result {
             "1 if the channel is up.",
             f64::from(u8::from(gauges.is_up)),
         ),
+        (
+            "revocations_queued",
+            "Revocations that are not confirmed.",
+            gauges.revocations_queued as f64,
+        ),
     ];
-    for (name, help, value) in values {
+    let is_current = gauges.are_revocations_current.map(|is_current| {
+        let help = "1 if the copy of all revocations may be used.";
+        ("revocations_current", help, f64::from(u8::from(is_current)))
+    });
+    for (name, help, value) in values.into_iter().chain(is_current) {
         family(out, name, "gauge", help)?;
         writeln!(out, "{PREFIX}{name} {value}")?;
     }
@@ -208,10 +227,16 @@ fn get(counter: &AtomicU64) -> u64 {
 
 const PREFIX: &str = "sessile_store_";
 /// In the order of [`Verb`].
-const VERBS: [&str; 4] = ["read", "write", "touch", "end"];
-const _: () = assert!(Verb::End as usize + 1 == VERBS.len());
+const VERBS: [&str; 5] = ["read", "write", "touch", "end", "revoke"];
+const _: () = assert!(Verb::Revoke as usize + 1 == VERBS.len());
 /// In the order of [`Verb`].
-const CALLS: [&str; VERBS.len()] = ["reads_total", "writes_total", "touches_total", "ends_total"];
+const CALLS: [&str; VERBS.len()] = [
+    "reads_total",
+    "writes_total",
+    "touches_total",
+    "ends_total",
+    "revocations_total",
+];
 /// In the order of [`Cause`].
 const CAUSES: [&str; 3] = ["channel_lost", "unanswered", "data_lost"];
 const _: () = assert!(Cause::DataLost as usize + 1 == CAUSES.len());
