@@ -5,28 +5,37 @@
 
 mod keys;
 mod revocations;
-mod sign;
+mod signing;
 mod verifier;
 
 pub(crate) use revocations::Revocations;
-pub(crate) use sign::sign;
+pub(crate) use signing::sign;
 pub(crate) use verifier::{TokenName, Verifier, read};
 
 use pyo3::{exceptions::PyValueError, prelude::*};
 use sessile_jwt::Algorithm;
 
-/// Returns the algorithm of a name.
-fn algorithm(name: &str) -> PyResult<Algorithm> {
-    name.parse().map_err(|error| {
-        PyValueError::new_err(format!("{error}, got \"{}\"", name.escape_debug()))
+/// Returns the algorithm of a name; `setting` is the name of the argument in the error.
+fn algorithm(setting: &str, name: &str) -> PyResult<Algorithm> {
+    name.parse().map_err(|_| {
+        PyValueError::new_err(format!(
+            "`{setting}` must be HS256, HS384, HS512, RS256, ES256 or EdDSA, got {name:?}"
+        ))
     })
 }
 
 /// Returns an exception of `sessile._jwt_errors`.
-fn exception(class: &str, text: &str, arguments: impl Fn(&Bound<'_, PyAny>) -> PyResult<()>) -> PyErr {
+fn exception(
+    class: &str,
+    text: &str,
+    arguments: impl Fn(&Bound<'_, PyAny>) -> PyResult<()>,
+) -> PyErr {
     Python::attach(|py| {
         let made = (|| {
-            let error = py.import("sessile._jwt_errors")?.getattr(class)?.call1((text,))?;
+            let error = py
+                .import("sessile._jwt_errors")?
+                .getattr(class)?
+                .call1((text,))?;
             arguments(&error)?;
             Ok(PyErr::from_value(error))
         })();
@@ -37,5 +46,7 @@ fn exception(class: &str, text: &str, arguments: impl Fn(&Bound<'_, PyAny>) -> P
 /// Returns the exception for a key that cannot be used. The text contains no key.
 #[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn key_error(error: impl ToString) -> PyErr {
-    exception("JWKError", &format!("`key`: {}", error.to_string()), |_| Ok(()))
+    exception("JWKError", &format!("`key`: {}", error.to_string()), |_| {
+        Ok(())
+    })
 }

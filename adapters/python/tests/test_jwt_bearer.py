@@ -72,10 +72,10 @@ def test_claims_reach_the_endpoint(client: TestClient) -> None:
     assert client.get("/me", headers=headers(token(), "bEARER")).json() == "ada"
 
 
-@pytest.mark.parametrize("sent", [{}, {"Authorization": ""}, headers("YTpi", "Basic"), {"Authorization": "Bearer"}, headers("")])
+@pytest.mark.parametrize("sent", [{}, {"Authorization": ""}, headers("YTpi", "Basic")])
 def test_request_without_a_token(client: TestClient, verified: Bearer, sent: dict[str, str]) -> None:
     response = client.get("/me", headers=sent)
-    assert response.status_code == 401 and response.json() == {"detail": "Not authenticated"}
+    assert response.status_code == 401 and response.json() == {"detail": "Please sign in."}
     assert response.headers["www-authenticate"] == "Bearer"
     assert verified.rejections()["missing"] == 1
 
@@ -109,7 +109,7 @@ def test_client_learns_nothing_of_the_cause(client: TestClient, verified: Bearer
         responses.add((response.status_code, response.content, str(sorted(response.headers.items()))))
         assert verified.rejections()[cause] == 1, verified.rejections()
     [(status, body, sent)] = responses
-    assert status == 401 and body == b'{"detail":"Not authenticated"}' and 'Bearer error="invalid_token"' in sent
+    assert status == 401 and body == b'{"detail":"Please sign in."}' and 'Bearer error="invalid_token"' in sent
     assert 'sessile_jwt_rejections_total{cause="expired"} 1' in verified.prometheus()
 
 
@@ -123,9 +123,11 @@ def test_revoked_token_is_rejected_by_the_next_request(client: TestClient, verif
     assert verified.rejections()["revoked"] == 2
 
 
-def test_two_authorization_headers_are_rejected(client: TestClient) -> None:
-    twice = [("Authorization", f"Bearer {token()}"), ("Authorization", f"Bearer {token(sub='bob')}")]
-    assert client.get("/me", headers=twice).status_code == 401  # type: ignore[arg-type]
+@pytest.mark.parametrize("sent", [[token()] * 2, [""], [f" {token()} x"]], ids=["two headers", "no token", "two words"])
+def test_malformed_credentials(client: TestClient, verified: Bearer, sent: list[str]) -> None:
+    response = client.get("/me", headers=[("Authorization", f"Bearer {each}".strip()) for each in sent])  # type: ignore[arg-type]
+    assert response.status_code == 401 and "error" in response.headers["www-authenticate"]
+    assert verified.rejections()["malformed"] == 1
 
 
 def test_unreachable_store_is_503(client: TestClient, verified: Bearer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +137,7 @@ def test_unreachable_store_is_503(client: TestClient, verified: Bearer, monkeypa
 
     monkeypatch.setattr(verified, "_verifier", Unavailable())
     response = client.get("/me", headers=headers(token()))
-    assert response.status_code == 503 and response.headers["retry-after"] == "5"
+    assert response.status_code == 503 and response.headers["retry-after"] == "1"
     assert "store" not in response.text and "www-authenticate" not in response.headers
 
 
@@ -184,11 +186,11 @@ def fetch(port: int, method: str, path: str, text: str | None = None) -> tuple[i
 
 
 def test_login_and_logout_over_http(port: int) -> None:
-    assert fetch(port, "GET", "/me") == (401, '{"detail":"Not authenticated"}', "Bearer")
+    assert fetch(port, "GET", "/me") == (401, '{"detail":"Please sign in."}', "Bearer")
     first, second = (json.loads(fetch(port, "POST", f"/login?user={user}")[1]) for user in ("ada", "bob"))
     assert fetch(port, "GET", "/me", first)[:2] == (200, '"ada"')
     assert fetch(port, "POST", "/logout", first)[0] == 200
-    assert fetch(port, "GET", "/me", first) == (401, '{"detail":"Not authenticated"}', 'Bearer error="invalid_token"')
+    assert fetch(port, "GET", "/me", first) == (401, '{"detail":"Please sign in."}', 'Bearer error="invalid_token"')
     assert fetch(port, "GET", "/me", second)[:2] == (200, '"bob"')
     assert fetch(port, "POST", "/revoke?user=bob")[0] == 200
     assert fetch(port, "GET", "/me", second)[0] == 401

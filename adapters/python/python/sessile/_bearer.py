@@ -31,7 +31,7 @@ class Bearer(SecurityBase):
         except JWTError:
             raise unauthorized('Bearer error="invalid_token"') from None
         except RevocationsUnavailableError:
-            raise HTTPException(503, "Please try again.", {"Retry-After": RETRY_AFTER}) from None
+            raise HTTPException(503, "Please try again in a moment.", {"Retry-After": RETRY_AFTER}) from None
 
     def rejections(self) -> dict[str, int]:
         """Returns the number of rejected tokens by cause."""
@@ -44,10 +44,11 @@ class Bearer(SecurityBase):
     def _token(self, connection: HTTPConnection) -> bytes:
         """Returns the credentials of the only ``Authorization`` header."""
         found = [value for name, value in connection.scope["headers"] if name == b"authorization"]
-        if len(found) == 1:
-            scheme, _, token = found[0].partition(b" ")
-            if scheme.lower() == b"bearer":
-                return bytes(token).strip(b" ")
+        if len(found) > 1:
+            return b""  # which is rejected, and counted
+        scheme, _, token = found[0].partition(b" ") if found else (b"", b"", b"")
+        if scheme.lower() == b"bearer":
+            return bytes(token).strip(b" ")
         self._verifier._native.count_missing()
         raise unauthorized("Bearer")
 
@@ -86,7 +87,8 @@ def bearer(
 
 
 def unauthorized(challenge: str) -> HTTPException:
-    return HTTPException(401, "Not authenticated", {"WWW-Authenticate": challenge})
+    return HTTPException(401, "Please sign in.", {"WWW-Authenticate": challenge})
 
 
-RETRY_AFTER = "5"
+RETRY_AFTER = "1"
+"""In seconds: a store that answers again renews the lease within its heartbeat."""

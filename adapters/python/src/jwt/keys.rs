@@ -57,7 +57,10 @@ pub(crate) fn verification_keys(
         }
     }
     if keys.is_empty() {
-        let names: Vec<_> = algorithms.iter().map(|algorithm| algorithm.name()).collect();
+        let names: Vec<_> = algorithms
+            .iter()
+            .map(|algorithm| algorithm.name())
+            .collect();
         let names = names.join(", ");
         return Err(key_error(format!("no key of the JWK set is for {names}")));
     }
@@ -86,12 +89,16 @@ impl GivenKey {
         match self.kind {
             Kind::Secret => {
                 let hmac = if hmac.is_empty() { other } else { hmac };
-                let keys = hmac.into_iter().map(|each| VerificationKey::hmac(each, &self.data));
+                let keys = hmac
+                    .into_iter()
+                    .map(|each| VerificationKey::hmac(each, &self.data));
                 keys.collect::<Result<_, _>>().map_err(text)
             }
             Kind::Pem => {
                 let other = if other.is_empty() { hmac } else { other };
-                let keys = other.into_iter().map(|each| VerificationKey::pem(each, &self.data));
+                let keys = other
+                    .into_iter()
+                    .map(|each| VerificationKey::pem(each, &self.data));
                 any(keys).map_err(text)
             }
             Kind::Jwk | Kind::JwkOfSet => self.keys_of_jwk(algorithms, &hmac),
@@ -106,8 +113,12 @@ impl GivenKey {
     ) -> Result<Vec<VerificationKey>, String> {
         let mut jwk = self.jwk()?;
         let has_algorithm = jwk.get("alg").is_some_and(|alg| !alg.is_null());
-        let keys = if jwk["kty"] == "oct" && !has_algorithm && !hmac.is_empty() {
-            let with_algorithm = hmac.iter().map(|algorithm| {
+        let keys = if jwk["kty"] == "oct" && !has_algorithm {
+            let hmac = if hmac.is_empty() { algorithms } else { hmac };
+            let with_algorithm = hmac.iter().map(|&algorithm| {
+                if !algorithm.name().starts_with("HS") {
+                    return Err(VerificationKeyError::WrongKey { algorithm });
+                }
                 jwk["alg"] = algorithm.name().into();
                 VerificationKey::jwk(&jwk.to_string())
             });
@@ -116,7 +127,10 @@ impl GivenKey {
             VerificationKey::jwk(&jwk.to_string()).map(|key| vec![key])
         };
         let keys = keys.map_err(|error| error.to_string())?;
-        match keys.iter().find(|key| !algorithms.contains(&key.algorithm())) {
+        match keys
+            .iter()
+            .find(|key| !algorithms.contains(&key.algorithm()))
+        {
             Some(key) => Err(format!(
                 "the JWK is for {}, which must be in `algorithms`",
                 key.algorithm()

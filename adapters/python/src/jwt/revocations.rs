@@ -154,5 +154,6 @@ fn revoke_error(error: RevokeError) -> PyErr {
     }
 }
 
-const FORKED: &CStr = c"this process was forked after its list of revocations was created: its list \
+const FORKED: &CStr =
+    c"this process was forked after its list of revocations was created: its list \
     is empty, and processes do not share it without a store";

@@ -31,6 +31,8 @@ pub(crate) struct Verifier {
     revocations: Option<Py<Revocations>>,
     further: FurtherRules,
     built: Mutex<OfProcess<sessile_jwt::Verifier>>,
+    /// True if verifying takes long enough to release the interpreter lock: not for HMAC.
+    is_slow: bool,
     /// Held only by threads that hold the interpreter lock, as `built`.
     counts: Mutex<BTreeMap<&'static str, u64>>,
 }
@@ -67,7 +69,9 @@ impl Verifier {
         let further = FurtherRules::of(rules)?;
         let counts = CAUSES.iter().map(|cause| (*cause, 0)).collect();
         let built = build(py, &settings, revocations.as_ref())?;
+        let algorithms: Vec<String> = rules.getattr("algorithms")?.extract()?;
         Ok(Self {
+            is_slow: !algorithms.iter().all(|name| name.starts_with("HS")),
             settings,
             revocations,
             further,
@@ -134,9 +138,14 @@ impl Verifier {
         token: &str,
         now: Option<SystemTime>,
     ) -> Result<Bound<'py, PyDict>, Rejected> {
-        let verified = match now {
+        let verify = || match now {
             Some(now) => verifier.verify_at(token, now),
             None => verifier.verify(token),
+        };
+        let verified = if self.is_slow {
+            py.detach(verify)
+        } else {
+            verify()
         };
         let name = TokenName(verified.map_err(Rejected::from)?);
         let claims = payload(py, token)?;
@@ -263,7 +272,7 @@ fn settings(rules: &Bound<'_, PyAny>) -> PyResult<VerifierBuilder> {
     let names: Vec<String> = rules.getattr("algorithms")?.extract()?;
     let algorithms: Vec<_> = names
         .iter()
-        .map(|name| super::algorithm(name))
+        .map(|name| super::algorithm("algorithms", name))
         .collect::<PyResult<_>>()?;
     let given: Vec<keys::GivenKey> = rules.getattr("keys")?.extract()?;
     let keys = keys::verification_keys(&given, &algorithms)?;
@@ -311,7 +320,9 @@ fn with_text<R>(token: &Bound<'_, PyAny>, act: impl FnOnce(&str) -> R) -> PyResu
             "`token` must be a str or bytes, got {name}"
         )));
     };
-    Ok(act(core::str::from_utf8(bytes.as_bytes()).unwrap_or_default()))
+    Ok(act(
+        core::str::from_utf8(bytes.as_bytes()).unwrap_or_default()
+    ))
 }
 
 fn payload<'py>(py: Python<'py>, token: &str) -> Result<Bound<'py, PyDict>, Rejected> {

@@ -20,7 +20,7 @@ pub(crate) fn sign(
     algorithm: &str,
     key: GivenKey,
 ) -> PyResult<String> {
-    let algorithm = super::algorithm(algorithm)?;
+    let algorithm = super::algorithm("algorithm", algorithm)?;
     py.detach(|| {
         let (key, name) = signing_key(algorithm, &key)?;
         let mut token = URL_SAFE_NO_PAD.encode_to_string(header);
