@@ -76,8 +76,8 @@ impl Revocations {
     ///
     /// # Errors
     /// [`RevokeError::Full`] if the table is full; then the token is not revoked.
-    /// [`RevokeError::Store`] if the store did not confirm it; then it is revoked in this process,
-    /// and perhaps in others. Try again.
+    /// [`RevokeError::Store`] if the store did not confirm it in time; then it is revoked in this
+    /// process, and queued until the store confirms it.
     pub fn revoke_token<T>(
         &self,
         claims: &Claims<T>,
@@ -187,14 +187,14 @@ impl Revocations {
         Revocation {
             key: claims.name.to_bytes(),
             issued_before: TOKEN,
-            expires_at: (expires_at.ceil() as u64).saturating_add(MAX_LEEWAY.as_secs()),
+            expires_at: (expires_at.ceil() as u64).saturating_add(MARGIN.as_secs()),
         }
     }
 
     /// Returns a cut-off after this second.
     fn until_now(&self, name: Name) -> Revocation {
         let issued_before = self.now() + 1;
-        let kept = self.0.max_lifetime + MAX_LEEWAY;
+        let kept = self.0.max_lifetime + MARGIN;
         Revocation {
             key: name.to_bytes(),
             issued_before,
@@ -227,7 +227,7 @@ fn of_id(id: &str, expires_at: SystemTime) -> Revocation {
     Revocation {
         key: Name::of_id(id).to_bytes(),
         issued_before: TOKEN,
-        expires_at: expires_at.saturating_add(MAX_LEEWAY.as_secs()),
+        expires_at: expires_at.saturating_add(MARGIN.as_secs()),
     }
 }
 
@@ -297,6 +297,8 @@ pub(crate) fn seconds(time: SystemTime) -> f64 {
     since.unwrap_or_default().as_secs_f64()
 }
 
-/// The largest leeway of a verifier. Entries are kept for as long after a token expires, because
-/// verifiers with different leeways may share a list.
+/// The largest leeway of a verifier.
 pub(crate) const MAX_LEEWAY: Duration = Duration::from_secs(300);
+/// The time for which an entry is kept after the token expired: verifiers with different leeways
+/// may share a list, and the clocks of the processes and the store differ.
+const MARGIN: Duration = MAX_LEEWAY.saturating_add(Duration::from_secs(60));

@@ -3,6 +3,7 @@
 use core::{fmt, time::Duration};
 
 use sessile::Error;
+use sessile_store::MirrorError;
 
 /// A revocation was not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,8 +14,8 @@ pub enum RevokeError {
         /// The number of revocations that fit.
         capacity: usize,
     },
-    /// The store did not confirm the revocation. It is effective in this process, and perhaps in
-    /// others.
+    /// The store did not confirm the revocation in time. It is effective in this process, and is
+    /// sent to the store until that confirms it or this process ends.
     Store(Error),
 }
 
@@ -26,7 +27,7 @@ impl fmt::Display for RevokeError {
                 "table of revocations is full; raise `capacity`, which is {capacity}"
             ),
             Self::Store(_) => {
-                f.write_str("revocation is effective in this process only; revoke again")
+                f.write_str("revocation is effective in this process, and queued for the store")
             }
         }
     }
@@ -70,8 +71,8 @@ pub enum RevocationsBuildError {
     },
     /// The operating system returned no random bytes.
     Entropy,
-    /// The cache rejected the list: it has another one already.
-    Store(Error),
+    /// The cache has a list already, or its store keeps no revocations.
+    Store(MirrorError),
 }
 
 impl fmt::Display for RevocationsBuildError {
@@ -92,9 +93,7 @@ impl fmt::Display for RevocationsBuildError {
                 "operating system did not provide {bytes} bytes; lower `capacity`"
             ),
             Self::Entropy => f.write_str("operating system returned no random bytes"),
-            Self::Store(_) => {
-                f.write_str("cache must have one list of revocations; clone the first one")
-            }
+            Self::Store(_) => f.write_str("cache cannot keep this list of revocations")
         }
     }
 }

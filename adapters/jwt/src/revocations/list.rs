@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sessile_store::{Revocation, RevocationSink};
+use sessile_store::{Revocation, RevocationSink, RevocationsFull};
 
 use super::{Clock, seconds};
 use crate::{
@@ -84,8 +84,8 @@ impl List {
 }
 
 impl RevocationSink for List {
-    fn revoked(&self, revocation: &Revocation) -> Result<(), sessile_store::Full> {
-        self.add(revocation).map_err(|Full| sessile_store::Full)
+    fn revoked(&self, revocation: &Revocation) -> Result<(), RevocationsFull> {
+        self.add(revocation).map_err(|Full| RevocationsFull)
     }
 }
 
