@@ -14,6 +14,7 @@
 
 mod fixture;
 mod ids;
+mod revocations;
 mod sessions;
 mod users;
 
@@ -67,6 +68,9 @@ impl Contract {
         let abilities = self.store.abilities();
         if abilities.user_index && abilities.session_limit {
             users::check_all(&fixture).await;
+        }
+        if abilities.revocations {
+            revocations::check_all(&fixture).await;
         }
     }
 }

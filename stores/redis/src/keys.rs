@@ -5,9 +5,11 @@
 //!  P:{xx}:u:<user hash>    the ids of a user's sessions
 //!  P:{xx}:c                the channel of the partition
 //!  P:{meta}                the data set
+//!  P:{00}:r                the revocations: a sorted set by expiry, of key and `issued_before`
 //!
 //!  W id version   written        R id new-id         rotated
 //!  X id           ended          A ended_before      all ended
+//!  V key issued_before expires_at    revoked, on the channel of partition 0
 //! ```
 //!
 //! The braces keep all keys of a partition in one slot of a cluster.
@@ -15,7 +17,7 @@
 use std::fmt::Write as _;
 
 use sessile::{SessionId, UserHash, Version};
-use sessile_store::{Change, ServerTime, record::parse_id};
+use sessile_store::{Change, Revocation, ServerTime, record::parse_id};
 
 /// The names under one prefix.
 #[derive(Clone)]
@@ -41,6 +43,11 @@ impl Keys {
         format!("{}:{{meta}}", self.prefix)
     }
 
+    /// In the slot of the channel on which the revocations are published.
+    pub(crate) fn revocations(&self) -> String {
+        format!("{}:{{00}}:r", self.prefix)
+    }
+
     pub(crate) fn channel(&self, partition: u8) -> String {
         format!("{}:{{{partition:02x}}}:c", self.prefix)
     }
@@ -58,6 +65,10 @@ impl Keys {
         if *kind == b'A' {
             let ended_before = ServerTime(u64::from_le_bytes(rest.try_into().ok()?));
             return Some(Change::AllEnded { ended_before });
+        }
+        if *kind == b'V' {
+            let revocation = Revocation::from_bytes(rest.try_into().ok()?);
+            return Some(Change::Revoked(revocation));
         }
         let (digits, rest) = rest.split_first_chunk::<32>()?;
         let id = parse_id(digits, partition.into())?;
@@ -118,6 +129,8 @@ mod tests {
         );
         assert_eq!(keys.channel(0x0c), "app:{0c}:c");
         assert_eq!(keys.meta(), "app:{meta}");
+        assert_eq!(keys.revocations(), "app:{00}:r");
+        assert_eq!(keys.channel(0), "app:{00}:c");
     }
 
     #[test]
@@ -135,6 +148,14 @@ mod tests {
         let ended_before = ServerTime(258);
         let all = Some(Change::AllEnded { ended_before });
         assert_eq!(parse(&[b'A', 2, 1, 0, 0, 0, 0, 0, 0]), all);
+        let revocation = Revocation {
+            key: [0xab; 16],
+            issued_before: u64::MAX,
+            expires_at: 258,
+        };
+        let revoked = [b"V", &revocation.to_bytes()[..]].concat();
+        assert_eq!(parse(&revoked), Some(Change::Revoked(revocation)));
+        assert_eq!(parse(&revoked[..revoked.len() - 1]), None);
         for len in 0..written.len() {
             assert_eq!(parse(&written[..len]), None);
         }

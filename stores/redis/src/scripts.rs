@@ -21,6 +21,8 @@ pub(crate) struct Scripts {
     pub(crate) end_if_unchanged: Script,
     pub(crate) user_ids: Script,
     pub(crate) end_all: Script,
+    pub(crate) revoke: Script,
+    pub(crate) revocations: Script,
     pub(crate) heartbeat: Script,
 }
 
@@ -37,11 +39,13 @@ pub(crate) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts {
     end_if_unchanged: script(ALLOW_OOM, include_str!("scripts/end_if_unchanged.lua")),
     user_ids: script(ALLOW_OOM, include_str!("scripts/user_ids.lua")),
     end_all: script(ALLOW_OOM, include_str!("scripts/end_all.lua")),
+    revoke: script(ALLOW_OOM, include_str!("scripts/revoke.lua")),
+    revocations: script(" flags=no-writes", include_str!("scripts/revocations.lua")),
     heartbeat: script(ALLOW_OOM, include_str!("scripts/heartbeat.lua")),
 });
 
-/// An end frees memory, so it must run when there is none left; so must the heartbeat, on which the
-/// lease depends.
+/// An end frees memory, so it must run when there is none left; so must a revocation, which is the
+/// end of a token, and the heartbeat, on which the lease depends.
 const ALLOW_OOM: &str = " flags=allow-oom";
 
 fn script(flags: &str, body: &str) -> Script {

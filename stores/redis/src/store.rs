@@ -6,8 +6,8 @@ use redis::Value;
 use sessile::{SessionId, SessionLimitPolicy, UserHash, Version};
 use sessile_store::{
     Abilities, BoxFuture, Created, Ended, Heartbeat, Lifetime, NewAlias, NewRecord, NewTimeouts,
-    Proposal, Rewrite, Rotated, ServerTime, Sink, Store, StoreError, StoredData, StoredRecord,
-    UserIds,
+    Proposal, Revocation, RevocationPage, Rewrite, Rotated, ServerTime, Sink, Store, StoreError,
+    StoredData, StoredRecord, UserIds,
     record::{Header, KIND_SESSION, decode_target, encode_target, parse_id, to_ticks},
 };
 
@@ -19,6 +19,7 @@ impl Store for RedisStore {
             push: true,
             user_index: true,
             session_limit: true,
+            revocations: true,
         }
     }
 
@@ -258,6 +259,38 @@ impl Store for RedisStore {
         })
     }
 
+    fn revoke<'a>(
+        &'a self,
+        revocations: &'a [Revocation],
+    ) -> BoxFuture<'a, Result<ServerTime, StoreError>> {
+        Box::pin(async move {
+            let call = self.call(Lane::Replicated, &SCRIPTS.revoke, |call| {
+                call.key(self.0.keys.revocations())
+                    .arg(self.0.keys.channel(0));
+                for revocation in revocations {
+                    call.arg(&revocation.to_bytes());
+                }
+            });
+            call.await.map(ServerTime).map_err(of_revocations)
+        })
+    }
+
+    fn revocations(&self, cursor: u64) -> BoxFuture<'_, Result<RevocationPage, StoreError>> {
+        Box::pin(async move {
+            let call = self.call(Lane::Reads, &SCRIPTS.revocations, |call| {
+                call.key(self.0.keys.revocations())
+                    .arg(cursor)
+                    .arg(REVOCATIONS_PER_PAGE);
+            });
+            let (next, bytes): (u64, Vec<u8>) = call.await.map_err(of_revocations)?;
+            let (encoded, _) = bytes.as_chunks();
+            Ok(RevocationPage {
+                revocations: encoded.iter().map(Revocation::from_bytes).collect(),
+                next: (next != 0).then_some(next),
+            })
+        })
+    }
+
     fn watch(&self, sink: Arc<dyn Sink>) -> BoxFuture<'_, StoreError> {
         Box::pin(watch::watch(self, sink))
     }
@@ -350,5 +383,19 @@ fn unexpected() -> StoreError {
     StoreError::Unreachable("the server sent a reply of another shape".into())
 }
 
+/// A key of another type under the name of the revocations is not an absent session.
+fn of_revocations(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Gone => {
+            let text =
+                "the key of the revocations, `{00}:r` after the prefix, must be a sorted set";
+            StoreError::Unreachable(text.into())
+        }
+        error => error,
+    }
+}
+
+/// The number of revocations that a page has about.
+const REVOCATIONS_PER_PAGE: usize = 1_000;
 /// The most ids that one call lists.
 const MAX_USER_IDS: usize = 1_000;

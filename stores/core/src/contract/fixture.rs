@@ -10,6 +10,7 @@ use sessile::{SessionId, SessionLimitPolicy, UserHash, Version};
 use super::Wait;
 use crate::{
     record::{AliasRecord, Record, SessionRecord},
+    revocation::Revocation,
     store::{
         BoxFuture, Change, Heartbeat, Lifetime, NewAlias, NewRecord, Proposal, ServerTime,
         SessionLimit, Sink, Store, StoreError, StoredData, StoredRecord,
@@ -169,6 +170,15 @@ pub(super) fn alias_to(target: SessionId) -> NewAlias {
         target,
         grace: Duration::from_secs(10),
         remember: MINUTE,
+    }
+}
+
+/// Returns a revocation of a fresh key.
+pub(super) fn revocation(expires_at: u64) -> Revocation {
+    Revocation {
+        key: random(),
+        issued_before: u64::MAX,
+        expires_at,
     }
 }
 

@@ -12,6 +12,7 @@ mod model;
 mod network;
 mod random;
 mod requests;
+mod revocations;
 mod scenarios;
 mod schedule;
 

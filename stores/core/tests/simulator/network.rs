@@ -16,8 +16,8 @@ use bytes::Bytes;
 use sessile::{SessionId, UserHash, Version};
 use sessile_store::{
     Abilities, BoxFuture, Change, Created, Ended, Heartbeat, MemoryStore, NewAlias, NewRecord,
-    NewTimeouts, Proposal, Rewrite, Rotated, ServerTime, Sink, Store, StoreError, StoredData,
-    StoredRecord, UserIds,
+    NewTimeouts, Proposal, Revocation, RevocationPage, Rewrite, Rotated, ServerTime, Sink, Store,
+    StoreError, StoredData, StoredRecord, UserIds,
 };
 use tokio::sync::{Notify, oneshot};
 
@@ -438,6 +438,18 @@ impl Store for Network {
         at_least: Option<ServerTime>,
     ) -> BoxFuture<'_, Result<ServerTime, StoreError>> {
         self.send(move |store| Box::pin(async move { store.end_all(at_least).await }))
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        revocations: &'a [Revocation],
+    ) -> BoxFuture<'a, Result<ServerTime, StoreError>> {
+        let revocations = revocations.to_vec();
+        self.send(move |store| Box::pin(async move { store.revoke(&revocations).await }))
+    }
+
+    fn revocations(&self, cursor: u64) -> BoxFuture<'_, Result<RevocationPage, StoreError>> {
+        self.send(move |store| Box::pin(async move { store.revocations(cursor).await }))
     }
 
     fn watch(&self, sink: Arc<dyn Sink>) -> BoxFuture<'_, StoreError> {

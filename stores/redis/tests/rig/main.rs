@@ -12,6 +12,7 @@ mod histories;
 mod logout;
 mod outages;
 mod refusals;
+mod revocations;
 mod secrets;
 mod shutdown;
 mod support;
