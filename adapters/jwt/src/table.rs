@@ -101,7 +101,9 @@ impl Table {
         let bucket = self.bucket(name);
         for _ in 0..MAX_TRIES {
             if let Ok(found) = self.try_read(bucket, name) {
-                return found.filter(|found| found.is_live(now)).map(|found| found.cutoff);
+                return found
+                    .filter(|found| found.is_live(now))
+                    .map(|found| found.cutoff);
             }
             hint::spin_loop();
         }
@@ -127,8 +129,7 @@ impl Table {
         self.sweep(&mut writer, SWEEP_STEP, now);
         let bucket = self.bucket(name);
         if let Some(at) = self.find(bucket, name) {
-            let entry = &self.entries[at as usize];
-            self.write(bucket, || entry.raise(cutoff, expires_at));
+            self.raise(bucket, &self.entries[at as usize], cutoff, expires_at);
             return Ok(());
         }
         let at = self.take_free(&mut writer, now)?;
@@ -140,6 +141,17 @@ impl Table {
         });
         self.count(cutoff, 1);
         Ok(())
+    }
+
+    /// Raises the cut-off and the expiry of an entry. A name of one kind does not get the other, but
+    /// a store may contain anything, and the counts must agree with the entries.
+    fn raise(&self, bucket: usize, entry: &Entry, cutoff: u64, expires_at: u32) {
+        let before = entry.cutoff.load(Ordering::Relaxed);
+        self.write(bucket, || entry.raise(cutoff, expires_at));
+        if Kind::of(before) != Kind::of(before.max(cutoff)) {
+            self.count(cutoff, 1);
+            self.count(before, -1);
+        }
     }
 
     /// Frees all entries that expired.

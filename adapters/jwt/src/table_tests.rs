@@ -145,18 +145,17 @@ fn an_expiry_beyond_32_bits_is_not_freed() {
 #[test]
 fn names_that_collide_in_one_table_are_spread_in_another() {
     let one = Table::new(1_024, RANDOM).unwrap();
-    let chosen: Vec<_> = (0..4_000_000)
-        .map(name)
+    let chosen: Vec<_> = (0..400_000)
+        .map(|number: u32| Name::of_id(&number.to_string()))
         .filter(|name| one.bucket(*name) == 7)
-        .take(1_000)
         .collect();
-    assert_eq!(chosen.len(), 1_000);
+    assert!(chosen.len() > 200, "{}", chosen.len());
     let other = Table::new(1_024, [0x1234_5678_9abc_def1, 0x0fed_cba9_8765_4321]).unwrap();
     let mut lens = vec![0; 1_024];
     for name in chosen {
         lens[other.bucket(name)] += 1;
     }
-    assert!(lens.iter().all(|len| *len < 40), "{:?}", lens.iter().max());
+    assert!(lens.iter().all(|len| *len < 12), "{:?}", lens.iter().max());
 }
 
 /// Names that stay must be found at every moment, while a writer fills and frees their chains.

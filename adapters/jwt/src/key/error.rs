@@ -97,9 +97,9 @@ impl fmt::Display for VerificationKeyError {
                 )
             }
             Self::Exponent => f.write_str("exponent of an RSA key must be odd and 3 or more"),
-            Self::Factorable => f.write_str(
-                "RSA key has the weakness of CVE-2017-15361 (ROCA); create another key",
-            ),
+            Self::Factorable => {
+                f.write_str("RSA key has the weakness of CVE-2017-15361 (ROCA); create another key")
+            }
             Self::Jwk { member, expected } => write!(f, "`{member}` of a JWK must be {expected}"),
             Self::EmptySet => f.write_str("JWK set must contain a key for signatures, got none"),
             Self::MixedSet => f.write_str(

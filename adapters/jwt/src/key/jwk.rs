@@ -59,9 +59,7 @@ impl Jwk<'_> {
             return Err(VerificationKeyError::PrivateKey { algorithm });
         }
         let key = match algorithm {
-            Algorithm::Rs256 => {
-                VerificationKey::rsa(&decode("n", self.n)?, &decode("e", self.e)?)?
-            }
+            Algorithm::Rs256 => VerificationKey::rsa(&decode("n", self.n)?, &decode("e", self.e)?)?,
             Algorithm::Es256 => VerificationKey::p256(&self.point()?)?,
             Algorithm::EdDsa => VerificationKey::ed25519(&decode("x", self.x)?)?,
             _ => VerificationKey::hmac(algorithm, &decode("k", self.k)?)?,

@@ -79,10 +79,7 @@ impl fmt::Display for RevocationsBuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Capacity { given, min, max } => {
-                write!(
-                    f,
-                    "`capacity` must be between {min} and {max}, got {given}"
-                )
+                write!(f, "`capacity` must be between {min} and {max}, got {given}")
             }
             Self::MaxLifetime { given, min, max } => write!(
                 f,
@@ -93,7 +90,7 @@ impl fmt::Display for RevocationsBuildError {
                 "operating system did not provide {bytes} bytes; lower `capacity`"
             ),
             Self::Entropy => f.write_str("operating system returned no random bytes"),
-            Self::Store(_) => f.write_str("cache cannot keep this list of revocations")
+            Self::Store(_) => f.write_str("cache cannot keep this list of revocations"),
         }
     }
 }

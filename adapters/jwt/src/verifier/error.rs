@@ -67,7 +67,10 @@ impl fmt::Display for VerifierBuildError {
                 "`key` has a key for {algorithm}, which must be in `algorithms`"
             ),
             Self::RepeatedKeyId { id } => {
-                write!(f, "`key` must have one key for each key id, got two with {id:?}")
+                write!(
+                    f,
+                    "`key` must have one key for each key id, got two with {id:?}"
+                )
             }
             Self::TooManyKeys { given, max } => {
                 write!(f, "`key` must have at most {max} keys, got {given}")

@@ -9,14 +9,14 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use sessile::{KeyRing, ManualClock, SessionCache, SessionId, UserHash, Version};
 use sessile_store::{
     Abilities, BoxFuture, Created, Ended, Heartbeat, Lifetime, MemoryStore, NewAlias, NewRecord,
-    NewTimeouts, Proposal, Rewrite, Rotated, ServerTime, Sink, Store, StoreError, StoreExt,
-    StoreState, StoredData, StoredRecord, TieredCache, UserIds,
+    NewTimeouts, Proposal, Revocation, RevocationPage, Rewrite, Rotated, ServerTime, Sink, Store,
+    StoreError, StoreExt, StoreState, StoredData, StoredRecord, TieredCache, UserIds,
 };
 use tokio::sync::watch;
 
@@ -43,6 +43,15 @@ impl Switched {
     pub(crate) fn new(time: &Time) -> Self {
         let millis = Arc::clone(&time.millis);
         let memory = MemoryStore::with_clock(move || ServerTime(millis.load(SeqCst)));
+        Self::over(memory)
+    }
+
+    /// Creates another switch over the same store.
+    pub(crate) fn beside(&self) -> Self {
+        Self::over(self.memory.clone())
+    }
+
+    fn over(memory: MemoryStore) -> Self {
         let switch = Switch {
             is_off: AtomicBool::new(false),
             is_held: watch::Sender::new(false),
@@ -274,6 +283,23 @@ impl Store for Switched {
         })
     }
 
+    fn revoke<'a>(
+        &'a self,
+        revocations: &'a [Revocation],
+    ) -> BoxFuture<'a, Result<ServerTime, StoreError>> {
+        Box::pin(async move {
+            self.check()?;
+            self.memory.revoke(revocations).await
+        })
+    }
+
+    fn revocations(&self, cursor: u64) -> BoxFuture<'_, Result<RevocationPage, StoreError>> {
+        Box::pin(async move {
+            self.check()?;
+            self.memory.revocations(cursor).await
+        })
+    }
+
     fn watch(&self, sink: Arc<dyn Sink>) -> BoxFuture<'_, StoreError> {
         Box::pin(async move {
             match self.check() {
@@ -311,6 +337,11 @@ impl Time {
         }
     }
 
+    /// Returns the time.
+    pub(crate) fn now(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(self.millis.load(SeqCst))
+    }
+
     /// Advances the time.
     pub(crate) fn advance(&self, by: Duration) {
         let millis = u64::try_from(by.as_millis()).unwrap();
@@ -339,16 +370,19 @@ pub(crate) const LEASE: Duration = Duration::from_secs(6);
 
 /// Creates a node: a cache with a store.
 pub(crate) fn node(store: &Switched, time: &Time, keys: &KeyRing) -> TieredCache {
-    let builder = SessionCache::builder().memory(16 << 20).keys(keys.clone());
-    store.switch.nodes.fetch_add(1, SeqCst);
-    let cache = builder
-        .clock(time.clock.clone())
-        .store(store.clone())
-        .unwrap();
+    let cache = starting_node(store, time, keys);
     eventually("the store is up", || {
         cache.store_health().state == StoreState::Up
     });
     cache
+}
+
+/// Creates a node, and does not wait until its store is up.
+pub(crate) fn starting_node(store: &Switched, time: &Time, keys: &KeyRing) -> TieredCache {
+    let builder = SessionCache::builder().memory(16 << 20).keys(keys.clone());
+    store.switch.nodes.fetch_add(1, SeqCst);
+    let builder = builder.clock(time.clock.clone());
+    builder.store(store.clone()).unwrap()
 }
 
 /// Asks until the answer is yes, for what another thread does without being asked.

@@ -1,0 +1,507 @@
+//! Tokens that are rejected, and their neighbours that are accepted.
+
+use std::time::Duration;
+
+use serde::{Deserialize, de::IgnoredAny};
+use sessile_jwt::{Algorithm, Rejection, VerificationKey, Verifier, VerifierBuilder};
+
+use crate::support::{
+    HEADER, NOW, SECRET, at, builder, encode, key, pem, signed, token, verify, with_claims,
+};
+
+fn check(builder: VerifierBuilder, cases: &[(&str, Result<(), Rejection>)]) {
+    let verifier = builder.build().unwrap();
+    for (token, expected) in cases {
+        let verified = verifier.verify::<IgnoredAny>(token).map(|_| ());
+        assert_eq!(verified, *expected, "{token}");
+    }
+}
+
+/// Checks payloads behind a valid header.
+fn check_claims(builder: VerifierBuilder, cases: &[(&str, Result<(), Rejection>)]) {
+    let verifier = builder.build().unwrap();
+    for (payload, expected) in cases {
+        let verified = verifier.verify::<IgnoredAny>(&token(HEADER, payload));
+        assert_eq!(verified.map(|_| ()), *expected, "{payload}");
+    }
+}
+
+// JWT-1: docs/security-checklist.md
+#[test]
+fn the_token_does_not_choose_the_algorithm() {
+    let payload = format!("{{\"exp\":{}}}", NOW + 60.0);
+    for alg in [
+        "none", "None", "NONE", "nOnE", "", "hs256", "HS256 ", "RS256", "ES384",
+    ] {
+        let forged = token(&format!("{{\"alg\":\"{alg}\"}}"), &payload);
+        assert_eq!(
+            verify(builder(), &forged),
+            Err(Rejection::Algorithm),
+            "{alg}"
+        );
+        let (unsigned, _) = forged.rsplit_once('.').unwrap();
+        let unsigned = format!("{unsigned}.");
+        assert_eq!(
+            verify(builder(), &unsigned),
+            Err(Rejection::Algorithm),
+            "{alg}"
+        );
+    }
+    assert_eq!(
+        verify(builder(), &token("{}", &payload)),
+        Err(Rejection::Algorithm)
+    );
+    for header in [r#"{"alg":null}"#, r#"{"alg":["HS256"]}"#, r#"{"alg":1}"#] {
+        let forged = token(header, &payload);
+        assert_eq!(
+            verify(builder(), &forged),
+            Err(Rejection::Malformed),
+            "{header}"
+        );
+    }
+}
+
+/// The attack: a token signed by HMAC, with the public key as the secret.
+// JWT-1: docs/security-checklist.md
+#[test]
+fn a_public_key_is_never_a_secret() {
+    let public = pem("rsa-public");
+    let key = VerificationKey::pem(Algorithm::Rs256, &public).unwrap();
+    let both = Verifier::builder()
+        .algorithms([Algorithm::Rs256, Algorithm::Hs256])
+        .keys([key, crate::support::key()])
+        .clock(|| at(NOW));
+    let message = format!(
+        "{}.{}",
+        encode(HEADER.as_bytes()),
+        encode(format!("{{\"exp\":{}}}", NOW + 60.0).as_bytes())
+    );
+    let secret = jsonwebtoken::EncodingKey::from_secret(&public).unwrap();
+    let algorithm = jsonwebtoken::Algorithm::HS256;
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &secret, algorithm).unwrap();
+    let forged = format!("{message}.{signature}");
+    assert_eq!(verify(both, &forged), Err(Rejection::Signature));
+}
+
+// JWT-2: docs/security-checklist.md
+#[test]
+fn keys_in_the_header_are_ignored() {
+    let payload = format!("{{\"exp\":{}}}", NOW + 60.0);
+    let own = encode(b"a secret of the attacker, 32 bytes");
+    for member in [
+        format!(r#""jwk":{{"kty":"oct","k":"{own}"}}"#),
+        r#""jku":"http://127.0.0.1:1/keys""#.to_owned(),
+        r#""x5u":"http://127.0.0.1:1/certificate""#.to_owned(),
+        r#""x5c":["MIIB"]"#.to_owned(),
+    ] {
+        let header = format!("{{\"alg\":\"HS256\",{member}}}");
+        assert_eq!(verify(builder(), &token(&header, &payload)), Ok(()));
+        let key = jsonwebtoken::EncodingKey::from_secret(b"a secret of the attacker, 32 bytes");
+        let message = format!(
+            "{}.{}",
+            encode(header.as_bytes()),
+            encode(payload.as_bytes())
+        );
+        let algorithm = jsonwebtoken::Algorithm::HS256;
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key.unwrap(), algorithm);
+        let forged = format!("{message}.{}", signature.unwrap());
+        assert_eq!(verify(builder(), &forged), Err(Rejection::Signature));
+    }
+}
+
+// JWT-2: docs/security-checklist.md
+#[test]
+fn keys_are_chosen_by_their_id_and_replaced_by_a_list() {
+    let payload = format!("{{\"exp\":{}}}", NOW + 60.0);
+    let with_id = |id: &str| token(&format!("{{\"alg\":\"HS256\",\"kid\":\"{id}\"}}"), &payload);
+    let without = token(HEADER, &payload);
+    let other = VerificationKey::hmac(Algorithm::Hs256, &[7; 32]).unwrap();
+    let builder = || {
+        Verifier::builder()
+            .algorithms([Algorithm::Hs256])
+            .clock(|| at(NOW))
+    };
+
+    let by_id = builder().keys([key().with_id("new"), other.clone().with_id("old")]);
+    check(
+        by_id,
+        &[
+            (&with_id("new"), Ok(())),
+            (&with_id("old"), Err(Rejection::Signature)),
+            (&with_id("lost"), Err(Rejection::UnknownKey)),
+            (&with_id("NEW"), Err(Rejection::UnknownKey)),
+            (&without, Ok(())),
+        ],
+    );
+    let by_list = builder().keys([other, key()]);
+    check(by_list, &[(&with_id("any"), Ok(())), (&without, Ok(()))]);
+    let not_text = token(r#"{"alg":"HS256","kid":1}"#, &payload);
+    check(
+        builder().key(key()),
+        &[(&not_text, Err(Rejection::Malformed))],
+    );
+}
+
+// JWT-3: docs/security-checklist.md
+#[test]
+fn headers_that_are_not_supported() {
+    let payload = format!("{{\"exp\":{}}}", NOW + 60.0);
+    for member in [
+        r#""crit":["exp"],"exp":1"#,
+        r#""crit":[]"#,
+        r#""crit":null"#,
+        r#""b64":false"#,
+        r#""b64":true"#,
+        r#""zip":"DEF""#,
+    ] {
+        let token = token(&format!("{{\"alg\":\"HS256\",{member}}}"), &payload);
+        assert_eq!(
+            verify(builder(), &token),
+            Err(Rejection::Header),
+            "{member}"
+        );
+    }
+    let typed = |typ: &str| {
+        token(
+            &format!("{{\"alg\":\"HS256\",\"typ\":\"{typ}\"}}"),
+            &payload,
+        )
+    };
+    check(
+        builder().token_type("at+jwt"),
+        &[
+            (&typed("at+jwt"), Ok(())),
+            (&typed("AT+JWT"), Ok(())),
+            (&typed("application/at+jwt"), Ok(())),
+            (&typed("Application/AT+jwt"), Ok(())),
+            (&typed("JWT"), Err(Rejection::Header)),
+            (&typed(""), Err(Rejection::Header)),
+            (&typed("éééééé"), Err(Rejection::Header)),
+            (
+                &token(r#"{"alg":"HS256"}"#, &payload),
+                Err(Rejection::Header),
+            ),
+        ],
+    );
+}
+
+// JWT-5: docs/security-checklist.md
+#[test]
+fn headers_that_are_not_strict_json() {
+    let payload = format!("{{\"exp\":{}}}", NOW + 60.0);
+    let many: String = (0..40).map(|at| format!(",\"m{at}\":0")).collect();
+    for header in [
+        r#"{"alg":"HS256","alg":"HS256"}"#,
+        r#"{"alg":"none","alg":"HS256"}"#,
+        r#"{"alg":"HS256","x":1,"x":1}"#,
+        r#"{"alg":"HS256","\u0061lg":"HS256"}"#,
+        r#"{"alg":"HS256",}"#,
+        r#"{"alg":"HS256"} {}"#,
+        r#"{'alg':'HS256'}"#,
+        r#"["HS256"]"#,
+        r#""HS256""#,
+        "\u{feff}{\"alg\":\"HS256\"}",
+        "",
+        &format!("{{\"alg\":\"HS256\"{many}}}"),
+    ] {
+        let token = token(header, &payload);
+        assert_eq!(
+            verify(builder(), &token),
+            Err(Rejection::Malformed),
+            "{header}"
+        );
+    }
+    let latin = signed(
+        &encode(b"{\"alg\":\"HS256\",\"x\":\"\xe9\"}"),
+        &encode(payload.as_bytes()),
+    );
+    assert_eq!(verify(builder(), &latin), Err(Rejection::Malformed));
+    let deep = format!("{{\"alg\":\"HS256\",\"x\":{}", "[".repeat(5_000));
+    assert_eq!(
+        verify(builder(), &token(&deep, &payload)),
+        Err(Rejection::Malformed)
+    );
+}
+
+// JWT-5: docs/security-checklist.md
+#[test]
+fn no_token_has_a_second_spelling() {
+    let good = with_claims(",\"sub\":\"ada\"");
+    assert_eq!(verify(builder(), &good), Ok(()));
+    let parts: Vec<&str> = good.split('.').collect();
+    for (at, part) in parts.iter().enumerate() {
+        // Padding, standard base64, spaces, and all last characters with other trailing bits.
+        let mut spellings = vec![format!("{part}="), format!("{part}=="), format!(" {part}")];
+        spellings.extend([
+            format!("{part}\n"),
+            format!("{part}\r\n"),
+            format!("{part}\t"),
+        ]);
+        spellings.extend([
+            format!("{part}A"),
+            format!("+{}", &part[1..]),
+            format!("{part}%3D"),
+        ]);
+        let last = ALPHABET.find(&part[part.len() - 1..]).unwrap();
+        let spare = [1, 1, 16, 4][part.len() % 4];
+        for other in (0..64).filter(|other| *other != last && other / spare == last / spare) {
+            spellings.push(format!(
+                "{}{}",
+                &part[..part.len() - 1],
+                &ALPHABET[other..=other]
+            ));
+        }
+        for spelling in spellings {
+            let mut changed = parts.clone();
+            changed[at] = &spelling;
+            // With the right signature for the changed text, unless that is what was changed.
+            let token = match at {
+                2 => changed.join("."),
+                _ => signed(changed[0], changed[1]),
+            };
+            assert_eq!(
+                verify(builder(), &token),
+                Err(Rejection::Malformed),
+                "{token}"
+            );
+        }
+    }
+}
+
+#[test]
+fn parts_and_lengths() {
+    let good = with_claims("");
+    let long = with_claims(&format!(",\"x\":\"{}\"", "x".repeat(13_000)));
+    check(
+        builder(),
+        &[
+            (&format!("{good}."), Err(Rejection::Malformed)),
+            (&format!("{good}.x"), Err(Rejection::Malformed)),
+            (&format!(".{good}"), Err(Rejection::Malformed)),
+            (&format!(" {good}"), Err(Rejection::Malformed)),
+            (&format!("{good}\0"), Err(Rejection::Malformed)),
+            (&good.replace('.', ""), Err(Rejection::Malformed)),
+            (&good.replacen('.', "", 1), Err(Rejection::Malformed)),
+            (&"é".repeat(100), Err(Rejection::Malformed)),
+            (&"a".repeat(16 << 10), Err(Rejection::Malformed)),
+            (&"a".repeat((16 << 10) + 1), Err(Rejection::TooLong)),
+            (&long, Err(Rejection::TooLong)),
+        ],
+    );
+    assert_eq!(verify(builder().max_token_len(32 << 10), &long), Ok(()));
+}
+
+// JWT-4: docs/security-checklist.md
+#[test]
+fn dates_are_finite_numbers_and_their_bounds_are_exact() {
+    let later = NOW + 60.0;
+    check_claims(
+        builder(),
+        &[
+            ("{\"exp\":1700000001}", Ok(())),
+            ("{\"exp\":1700000000.5}", Ok(())),
+            ("{\"exp\":1.7000000005e9}", Ok(())),
+            ("{\"exp\":1700000000}", Err(Rejection::Expired)),
+            ("{\"exp\":1699999999.5}", Err(Rejection::Expired)),
+            ("{\"exp\":0}", Err(Rejection::Expired)),
+            ("{\"exp\":-1}", Err(Rejection::Expired)),
+            ("{\"exp\":-1e308}", Err(Rejection::Expired)),
+            ("{}", Err(Rejection::MissingClaim("exp"))),
+        ],
+    );
+    for claim in ["exp", "nbf", "iat"] {
+        for value in [
+            "\"1800000000\"",
+            "null",
+            "true",
+            "[1]",
+            "{}",
+            "1e400",
+            "-1e400",
+        ] {
+            let exp = if claim == "exp" {
+                String::new()
+            } else {
+                format!("\"exp\":{later},")
+            };
+            let payload = format!("{{{exp}\"{claim}\":{value}}}");
+            check_claims(builder(), &[(&payload, Err(Rejection::Claims))]);
+        }
+        for value in [
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "0x10",
+            "01",
+            "1_000",
+            ".5",
+            "+1",
+        ] {
+            let payload = format!("{{\"{claim}\":{value},\"exp\":{later}}}");
+            check_claims(builder(), &[(&payload, Err(Rejection::Claims))]);
+        }
+    }
+    for claim in ["nbf", "iat"] {
+        let payload = |value: f64| format!("{{\"exp\":{later},\"{claim}\":{value}}}");
+        check_claims(
+            builder(),
+            &[
+                (&payload(NOW), Ok(())),
+                (&payload(NOW - 1e9), Ok(())),
+                (&payload(NOW + 0.5), Err(Rejection::NotYetValid)),
+                (&payload(1e300), Err(Rejection::NotYetValid)),
+            ],
+        );
+        let leeway = || builder().leeway(Duration::from_secs(10));
+        check_claims(
+            leeway(),
+            &[
+                (&payload(NOW + 10.0), Ok(())),
+                (&payload(NOW + 11.0), Err(Rejection::NotYetValid)),
+            ],
+        );
+    }
+    check_claims(
+        builder().leeway(Duration::from_secs(10)),
+        &[
+            ("{\"exp\":1699999991}", Ok(())),
+            ("{\"exp\":1699999990}", Err(Rejection::Expired)),
+        ],
+    );
+    check_claims(builder().require_exp(false), &[("{}", Ok(()))]);
+    check_claims(
+        builder().require_iat(true),
+        &[
+            ("{\"exp\":1700000001}", Err(Rejection::MissingClaim("iat"))),
+            ("{\"exp\":1700000001,\"iat\":1}", Ok(())),
+        ],
+    );
+}
+
+// JWT-4: docs/security-checklist.md
+#[test]
+fn issuers_and_audiences_are_compared_exactly() {
+    let payload = |members: &str| format!("{{\"exp\":{},{members}}}", NOW + 60.0);
+    let issuer = || {
+        builder()
+            .issuer("https://a.example")
+            .issuer("https://b.example")
+    };
+    for (issuers, expected) in [
+        (r#""iss":"https://a.example""#, Ok(())),
+        (r#""iss":"https://b.example""#, Ok(())),
+        (r#""iss":"https://a.example/""#, Err(Rejection::Issuer)),
+        (r#""iss":"https://a.exampl""#, Err(Rejection::Issuer)),
+        (r#""iss":"HTTPS://a.example""#, Err(Rejection::Issuer)),
+        (r#""iss":"""#, Err(Rejection::Issuer)),
+        (r#""iss":["https://a.example"]"#, Err(Rejection::Claims)),
+        (r#""x":1"#, Err(Rejection::MissingClaim("iss"))),
+    ] {
+        check_claims(issuer(), &[(&payload(issuers), expected)]);
+    }
+    for (audiences, expected) in [
+        (r#""aud":"api""#, Ok(())),
+        (r#""aud":["x","api"]"#, Ok(())),
+        (r#""aud":"\u0061pi""#, Ok(())),
+        (r#""aud":["ap","api2"]"#, Err(Rejection::Audience)),
+        (r#""aud":[]"#, Err(Rejection::Audience)),
+        (r#""aud":"API""#, Err(Rejection::Audience)),
+        (r#""aud":["api",1]"#, Err(Rejection::Claims)),
+        (r#""aud":{"api":1}"#, Err(Rejection::Claims)),
+        (r#""aud":null"#, Err(Rejection::Claims)),
+        (r#""x":1"#, Err(Rejection::MissingClaim("aud"))),
+    ] {
+        check_claims(
+            builder().audience("api"),
+            &[(&payload(audiences), expected)],
+        );
+    }
+    // Without a setting, the claims are not compared.
+    check_claims(builder(), &[(&payload(r#""aud":"x","iss":"y""#), Ok(()))]);
+}
+
+// JWT-5: docs/security-checklist.md
+#[test]
+fn claims_that_are_not_strict_json() {
+    let exp = NOW + 60.0;
+    for payload in [
+        format!("{{\"exp\":{exp},\"exp\":{exp}}}"),
+        format!("{{\"exp\":1,\"exp\":{exp}}}"),
+        format!("{{\"exp\":{exp},\"a\":1,\"a\":2}}"),
+        format!("{{\"exp\":{exp},\"sub\":\"x\",\"s\\u0075b\":\"y\"}}"),
+        format!("{{\"exp\":{exp},\"sub\":1}}"),
+        format!("{{\"exp\":{exp},\"jti\":1}}"),
+        format!("{{\"exp\":{exp},\"sub\":\"\\ud800\"}}"),
+        format!("{{\"exp\":{exp},}}"),
+        format!("{{\"exp\":{exp}}}x"),
+        format!("[{{\"exp\":{exp}}}]"),
+        format!("\"exp\":{exp}"),
+        "null".to_owned(),
+        String::new(),
+    ] {
+        assert_eq!(
+            verify(builder(), &token(HEADER, &payload)),
+            Err(Rejection::Claims),
+            "{payload}"
+        );
+    }
+    let nul = with_claims(",\"sub\":\"a\\u0000b\"");
+    assert_eq!(verify(builder(), &nul), Ok(()));
+}
+
+#[derive(Deserialize)]
+struct User {
+    sub: String,
+    admin: bool,
+}
+
+#[test]
+fn claims_are_read_into_the_type_of_the_application() {
+    let verifier = builder().build().unwrap();
+    let token = with_claims(",\"iat\":1699999999.5,\"sub\":\"ada\",\"admin\":true");
+    let claims = verifier.verify::<User>(&token).unwrap();
+    assert!(claims.admin && claims.sub == "ada");
+    assert_eq!(claims.subject(), Some("ada"));
+    assert_eq!(claims.issued_at(), Some(NOW - 0.5));
+    assert_eq!(claims.expires_at(), Some(NOW + 60.0));
+    assert!(!format!("{claims:?}").contains("ada"));
+    assert_eq!(claims.into_inner().sub, "ada");
+    let other = verifier.verify::<User>(&with_claims(",\"sub\":\"ada\""));
+    assert_eq!(other.unwrap_err(), Rejection::Claims);
+}
+
+#[test]
+fn rejections_are_counted_by_cause_and_name_no_secret() {
+    let verifier = builder().audience("api").build().unwrap();
+    let count = |cause: &str, expected: u64| {
+        let line = format!("\nsessile_jwt_rejections_total{{cause=\"{cause}\"}} {expected}\n");
+        assert!(
+            verifier.prometheus().contains(&line),
+            "{line}{}",
+            verifier.prometheus()
+        );
+    };
+    for cause in ["missing_claim", "malformed", "revoked"] {
+        count(cause, 0);
+    }
+    for _ in 0..3 {
+        let verified = verifier.verify::<IgnoredAny>(&with_claims(""));
+        assert_eq!(verified.unwrap_err().cause(), "missing_claim");
+    }
+    let _ = verifier.verify::<IgnoredAny>("x");
+    count("missing_claim", 3);
+    count("malformed", 1);
+    let accepted = verifier.verify::<IgnoredAny>(&with_claims(",\"aud\":\"api\""));
+    assert!(accepted.is_ok());
+    count("audience", 0);
+    let secret = std::str::from_utf8(SECRET).unwrap();
+    for shown in [
+        format!("{verifier:?}"),
+        format!("{:?}", builder()),
+        format!("{:?}", key()),
+    ] {
+        assert!(shown.contains("Hs256") && !shown.contains(secret) && !shown.contains("48, 49"));
+    }
+}
+
+const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
