@@ -19,10 +19,12 @@ same tokens::
     │   ├── InvalidAlgorithmError
     │   └── RevokedTokenError
     ├── JWKError                    InvalidKeyError, also a ValueError; an error of the application
-    └── RevocationsUnavailableError the store cannot be reached: respond with 503
+    └── RevocationsUnavailableError also a sessile.Unreachable: respond with 503
 """
 
 from __future__ import annotations
+
+from sessile._sessile import Unreachable
 
 
 class JOSEError(Exception):
@@ -118,7 +120,7 @@ class JWKError(JOSEError, ValueError):
     """A key cannot be used with the algorithm. The text names the key that the algorithm needs."""
 
 
-class RevocationsUnavailableError(JOSEError):
+class RevocationsUnavailableError(JOSEError, Unreachable):
     """The revocations in the store are not known completely. Respond with 503.
 
     No token is accepted until the store can be reached again.

@@ -48,7 +48,8 @@ from sessile._jwt_errors import (
     RevocationsUnavailableError,
     RevokedTokenError,
 )
-from sessile._sessile import _jwt_read, _jwt_sign, _Revocations, _Verifier
+from sessile._sessile import SessionCache, _jwt_read, _jwt_sign, _Pending, _Revocations, _Verifier
+from sessile._waiting import block, settle
 
 __all__ = [
     "Claims",
@@ -202,7 +203,21 @@ class Revocations:
         number of revocations, of 36 bytes each. ``max_lifetime`` is the longest lifetime of an
         accepted token, in seconds: a revoked subject is remembered for as long.
         """
-        return cls._of(_Revocations.in_memory(capacity, settings.seconds("max_lifetime", max_lifetime)))
+        return cls._of(_Revocations(capacity, settings.seconds("max_lifetime", max_lifetime), None))
+
+    @classmethod
+    def with_store(
+        cls, cache: SessionCache, *, capacity: int, max_lifetime: float | timedelta = THIRTY_DAYS
+    ) -> Revocations:
+        """Creates a list that is kept in the store of a cache, and shared with all its processes.
+
+        Each process has the whole list in memory, so a check does not ask the store. ``capacity``
+        and ``max_lifetime`` are those of :meth:`in_memory`, and must be equal in all processes. A
+        cache has one list.
+        """
+        if not isinstance(cache, SessionCache):
+            raise TypeError(f"`cache` must be a SessionCache with a store, got {type(cache).__name__}")
+        return cls._of(_Revocations(capacity, settings.seconds("max_lifetime", max_lifetime), cache))
 
     @classmethod
     def _of(cls, native: _Revocations) -> Revocations:
@@ -218,36 +233,51 @@ class Revocations:
         mapping must have ``jti`` and ``exp``.
 
         Raises :exc:`sessile.Full` if ``capacity`` revocations are stored: nothing is evicted.
+        Raises :exc:`sessile.Unreachable` if the store does not confirm the revocation. Then the
+        token is revoked in this process, and the revocation is queued for the store.
         """
-        token = getattr(claims, "_token", None)
-        if token is not None:
-            self._native.revoke_token(token)
-        else:
-            self._native.revoke_id(*settings.token_id(claims))
+        block(self._revoke_token(claims))
 
     async def arevoke_token(self, claims: Mapping[str, Any]) -> None:
         """Awaitable variant of :meth:`revoke_token`."""
-        self.revoke_token(claims)
+        await settle(self._revoke_token(claims))
 
     def revoke_subject(self, subject: str) -> None:
         """Revokes the tokens of a subject, ``sub``, that were issued up to this second.
 
         A token without ``iat`` is rejected as long as its subject is revoked, for ``max_lifetime``.
-        Raises :exc:`sessile.Full`.
+        Raises what :meth:`revoke_token` raises.
         """
-        self._native.revoke_subject(subject)
+        block(self._native.revoke_subject(subject))
 
     async def arevoke_subject(self, subject: str) -> None:
         """Awaitable variant of :meth:`revoke_subject`."""
-        self.revoke_subject(subject)
+        await settle(self._native.revoke_subject(subject))
 
     def revoke_all(self) -> None:
-        """Revokes all tokens that were issued up to this second. Raises :exc:`sessile.Full`."""
-        self._native.revoke_all()
+        """Revokes all tokens that were issued up to this second. It takes no room in the list.
+
+        Raises :exc:`sessile.Unreachable` as :meth:`revoke_token` does.
+        """
+        block(self._native.revoke_all())
 
     async def arevoke_all(self) -> None:
         """Awaitable variant of :meth:`revoke_all`."""
-        self.revoke_all()
+        await settle(self._native.revoke_all())
+
+    def _revoke_token(self, claims: Mapping[str, Any]) -> _Pending | None:
+        token = getattr(claims, "_token", None)
+        if token is not None:
+            return self._native.revoke_token(token)
+        return self._native.revoke_id(*settings.token_id(claims))
+
+    def are_current(self) -> bool:
+        """Returns true if tokens can be accepted. For readiness probes.
+
+        Without a store it is always true. With one, the list must be loaded, and the store must
+        have answered within its lease.
+        """
+        return self._native.are_current()
 
     @property
     def capacity(self) -> int:

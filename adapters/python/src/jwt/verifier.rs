@@ -30,7 +30,7 @@ pub(crate) struct Verifier {
     settings: VerifierBuilder,
     revocations: Option<Py<Revocations>>,
     further: FurtherRules,
-    built: Mutex<OfProcess<sessile_jwt::Verifier>>,
+    built: Mutex<OfProcess<Built>>,
     /// True if verifying takes long enough to release the interpreter lock: not for HMAC.
     is_slow: bool,
     /// Held only by threads that hold the interpreter lock, as `built`.
@@ -40,6 +40,12 @@ pub(crate) struct Verifier {
 /// The name of a token in a list of revocations.
 #[pyclass(frozen, module = "sessile._sessile", name = "_TokenName")]
 pub(crate) struct TokenName(pub(super) Claims<IgnoredAny>);
+
+/// The verifier of this process, with the number of its list of revocations.
+struct Built {
+    verifier: sessile_jwt::Verifier,
+    list: Option<u64>,
+}
 
 /// The rules that are checked on the claims in Python.
 struct FurtherRules {
@@ -60,22 +66,25 @@ struct Rejected {
 #[pymethods]
 impl Verifier {
     #[new]
-    fn new(
-        py: Python<'_>,
-        rules: &Bound<'_, PyAny>,
-        revocations: Option<Py<Revocations>>,
-    ) -> PyResult<Self> {
+    fn new(rules: &Bound<'_, PyAny>, revocations: Option<Py<Revocations>>) -> PyResult<Self> {
         let settings = settings(rules)?;
         let further = FurtherRules::of(rules)?;
+        if revocations.is_some() && !rules.getattr("require_exp")?.is_truthy()? {
+            return Err(PyValueError::new_err(
+                "`options`: `require_exp` must be True with `revocations`, got False",
+            ));
+        }
         let counts = CAUSES.iter().map(|cause| (*cause, 0)).collect();
-        let built = build(py, &settings, revocations.as_ref())?;
+        // Reports unfit settings now. The list of revocations may not exist before a fork.
+        let verifier = build(&settings, None)?;
+        let list = None;
         let algorithms: Vec<String> = rules.getattr("algorithms")?.extract()?;
         Ok(Self {
             is_slow: !algorithms.iter().all(|name| name.starts_with("HS")),
             settings,
             revocations,
             further,
-            built: Mutex::new(OfProcess::new(built)),
+            built: Mutex::new(OfProcess::new(Built { verifier, list })),
             counts: Mutex::new(counts),
         })
     }
@@ -123,12 +132,21 @@ impl Verifier {
 impl Verifier {
     /// Returns the verifier of this process.
     fn verifier(&self, py: Python<'_>) -> PyResult<sessile_jwt::Verifier> {
-        if let Some(verifier) = self.built.lock().get() {
-            return Ok(verifier.clone());
+        let revocations = match &self.revocations {
+            Some(revocations) => Some(revocations.get().current(py)?),
+            None => None,
+        };
+        let list = revocations.as_ref().map(|current| current.number);
+        let mut built = self.built.lock();
+        if let Some(built) = built.get().filter(|built| built.list == list) {
+            return Ok(built.verifier.clone());
         }
-        let built = build(py, &self.settings, self.revocations.as_ref())?;
-        *self.built.lock() = OfProcess::new(built.clone());
-        Ok(built)
+        let verifier = build(&self.settings, revocations.map(|current| current.list))?;
+        *built = OfProcess::new(Built {
+            verifier: verifier.clone(),
+            list,
+        });
+        Ok(verifier)
     }
 
     fn verify<'py>(
@@ -292,13 +310,12 @@ fn settings(rules: &Bound<'_, PyAny>) -> PyResult<VerifierBuilder> {
 }
 
 fn build(
-    py: Python<'_>,
     settings: &VerifierBuilder,
-    revocations: Option<&Py<Revocations>>,
+    revocations: Option<sessile_jwt::Revocations>,
 ) -> PyResult<sessile_jwt::Verifier> {
     let mut settings = settings.clone();
     if let Some(revocations) = revocations {
-        settings = settings.revocations(revocations.get().list(py)?);
+        settings = settings.revocations(revocations);
     }
     settings.build().map_err(|error| match error {
         VerifierBuildError::NoKey { .. }
