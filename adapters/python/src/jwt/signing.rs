@@ -18,9 +18,10 @@ pub(crate) fn sign(
     header: &[u8],
     claims: &[u8],
     algorithm: &str,
-    key: GivenKey,
+    key: &Bound<'_, PyAny>,
 ) -> PyResult<String> {
     let algorithm = super::algorithm("algorithm", algorithm)?;
+    let key: GivenKey = key.extract()?;
     py.detach(|| {
         let (key, name) = signing_key(algorithm, &key)?;
         let mut token = URL_SAFE_NO_PAD.encode_to_string(header);

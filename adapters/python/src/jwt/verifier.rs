@@ -197,11 +197,10 @@ impl FurtherRules {
                 return Err(Rejected::missing(name));
             }
         }
-        if let (Some(expected), Some(given)) = (&self.subject, claim("sub")) {
-            if !given.eq(expected).unwrap_or(false) {
-                let text = "subject of the token is not `subject`".to_owned();
-                return Err(Rejected::new("InvalidSubjectError", "subject", text));
-            }
+        let subject = self.subject.as_ref().zip(claim("sub"));
+        if subject.is_some_and(|(expected, given)| !given.eq(expected).unwrap_or(false)) {
+            let text = "subject of the token is not `subject`".to_owned();
+            return Err(Rejected::new("InvalidSubjectError", "subject", text));
         }
         if self.rejects_audience && claim("aud").is_some() {
             let text = "token has an audience, and `audience` is not set".to_owned();
