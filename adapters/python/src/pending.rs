@@ -92,18 +92,17 @@ impl Pending {
         finish(slf.py())
     }
 
-    /// Lets a thread of its own wait, for a request that was cancelled. The result is dropped.
-    fn leave(&mut self) {
-        if let Some(State::Waiting(work)) = self.take() {
-            in_background(work);
-        }
+    /// Drops the work, for a task that was cancelled: its session may be used again. What was sent
+    /// to the store is still done.
+    fn cancel(&mut self) {
+        drop(self.take());
     }
 }
 
 /// Runs work that no thread of Python waits for.
 pub(crate) fn in_background(work: impl Future<Output = impl Send> + Send + 'static) {
-    let run = thread::Builder::new().name("sessile-leave".to_owned());
-    // Without a thread the work is dropped: only a part that was queued in the store is done.
+    let run = thread::Builder::new().name("sessile-later".to_owned());
+    // Without a thread the work is dropped: only what was sent to the store is done.
     drop(run.spawn(move || drop(wait(work))));
 }
 
@@ -111,9 +110,6 @@ pub(crate) fn in_background(work: impl Future<Output = impl Send> + Send + 'stat
 /// of its operations, so this ends.
 pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
-    if let Poll::Ready(output) = poll_once(future.as_mut()) {
-        return output;
-    }
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut context = Context::from_waker(&waker);
     loop {

@@ -35,7 +35,11 @@ async def wait(pending: _Pending) -> Any:
     watched = None if loop is None else _watched(loop)
     if watched is None:
         return await _in_thread(pending)
-    await watched.until_ready(pending)
+    try:
+        await watched.until_ready(pending)
+    except BaseException:
+        pending.cancel()
+        raise
     return pending.result()
 
 
@@ -99,11 +103,7 @@ def _is_in_trio() -> bool:
 async def _in_thread(pending: _Pending) -> Any:
     from anyio.to_thread import run_sync
 
-    try:
-        return await run_sync(pending.block, abandon_on_cancel=True)
-    except BaseException:
-        pending.leave()
-        raise
+    return await run_sync(pending.block, abandon_on_cancel=True)
 
 
 os.register_at_fork(after_in_child=_loops.clear)

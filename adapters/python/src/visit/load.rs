@@ -67,7 +67,6 @@ impl Visit {
 
     /// Loads and decodes the session. Does not change the visit.
     pub(super) fn look_up<'py>(slf: &Bound<'py, Self>) -> PyResult<Loaded<'py>> {
-        let cookies = Self::cookies(slf)?;
         let sessions = Self::sessions(slf)?;
         let begun = slf
             .borrow()
@@ -75,11 +74,13 @@ impl Visit {
             .as_ref()
             .and_then(OfProcess::get)
             .cloned();
-        let session = begun
-            .unwrap_or_else(|| sessions.begin(cookies.iter().cloned().collect::<SessionRequest>()));
+        let session = match begun {
+            Some(session) => session,
+            None => sessions.begin(Self::cookies(slf)?.into_iter().collect::<SessionRequest>()),
+        };
         Self::require_loaded(slf, &session)?;
         if !session.is_stored() {
-            return Self::import(slf, session, &sessions, cookies);
+            return Self::import(slf, session, &sessions);
         }
         if session.is_foreign() {
             return Err(foreign_data());
@@ -92,13 +93,13 @@ impl Visit {
         slf: &Bound<'py, Self>,
         session: Session,
         sessions: &SessionManager,
-        cookies: Vec<Bytes>,
     ) -> PyResult<Loaded<'py>> {
         let (py, settings) = (slf.py(), slf.borrow().sessions.clone_ref(slf.py()));
-        let name = sessions.cache().cookie_name();
-        let importer = settings.get().importer();
-        let found = importer.and_then(|importer| Some((importer, importer.find(name, &cookies)?)));
-        let Some((importer, signed)) = found else {
+        let Some(importer) = settings.get().importer() else {
+            return Loaded::new(py, session);
+        };
+        let cookies = Self::cookies(slf)?;
+        let Some(signed) = importer.find(sessions.cache().cookie_name(), &cookies) else {
             return Loaded::new(py, session);
         };
         let moves = &settings.get().cache().get().moves;
