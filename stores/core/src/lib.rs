@@ -13,7 +13,7 @@
 //!
 //! ```text
 //!  tiered     TieredCache: verbs, the driver of the channel, metrics
-//!    ├─ protocol   floors, lease, fence, ends, touches; without input and output
+//!    ├─ protocol   floors, lease, fence, ends, touches, revocations; without input and output
 //!    ├─ record, encryption   bytes in the store
 //!    └─ store      the trait; MemoryStore implements it, and sessile-redis
 //! ```

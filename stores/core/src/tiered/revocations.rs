@@ -23,7 +23,8 @@ impl TieredCache {
     /// [`MirrorError`].
     pub fn mirror_revocations(&self, sink: Arc<dyn RevocationSink>) -> Result<(), MirrorError> {
         let inner = self.inner();
-        if !inner.store.abilities().revocations {
+        let abilities = inner.store.abilities();
+        if !abilities.revocations || !abilities.push {
             return Err(MirrorError::Unsupported);
         }
         if !inner.mirror.set_sink(sink) {

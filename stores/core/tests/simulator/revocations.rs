@@ -5,7 +5,7 @@
 //! `SESSILE_SCHEDULES=n` sets their number.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -67,6 +67,8 @@ struct Node {
     owner: Owner,
     cache: TieredCache,
     seen: Arc<Seen>,
+    /// The numbers of the claims that it has not been seen to have. A sink forgets nothing.
+    unseen: BTreeSet<u64>,
 }
 
 /// A revocation that a node accepted.
@@ -134,15 +136,21 @@ impl Run {
             .expect("settings that can be used");
         let seen = Arc::new(Seen::default());
         cache.mirror_revocations(seen.clone()).expect("one sink");
-        Node { owner, cache, seen }
+        Node {
+            owner,
+            cache,
+            seen,
+            unseen: self.claims().keys().copied().collect(),
+        }
     }
 
     fn run(mut self) {
         let mut next_fault = Duration::from_secs(2);
         while self.world.now() < FAULTS {
             self.pass(5, 60);
-            self.revoke();
+            // Before the next one, which is accepted when time passes.
             self.check();
+            self.revoke();
             if self.world.now() > next_fault {
                 self.fault();
                 next_fault = self.world.now() + self.random_millis(300, 4_000);
@@ -181,6 +189,9 @@ impl Run {
         let is_short = self.world.random(|random| random.chance(10));
         let revocation = self.revocation(if is_short { 3 } else { 3_600 });
         let number = self.next_key;
+        for node in &mut self.nodes {
+            node.unseen.insert(number);
+        }
         let Node { owner, cache, .. } = &self.nodes[at];
         let (owner, cache) = (*owner, cache.clone());
         let (claims, world) = (Arc::clone(&self.claims), self.world.clone());
@@ -215,38 +226,47 @@ impl Run {
         }
     }
 
-    fn check(&self) {
-        for (node, network) in self.nodes.iter().zip(&self.networks) {
-            for claim in self.claims().values() {
-                let is_due = node.cache.revocations_are_current() && self.is_due(claim, network);
-                // The node that accepted it has it in every case.
-                let is_due = is_due || claim.owner == node.owner;
-                if is_due && !claim.revocation.is_expired(server_time(self.world.now())) {
-                    assert!(
-                        node.seen.has(&claim.revocation),
-                        "SESSILE_SEED={} at {:?}: a revocation confirmed at {:?} is missing",
-                        self.seed,
-                        self.world.now(),
-                        claim.confirmed
-                    );
-                }
-            }
+    fn check(&mut self) {
+        let now = self.world.now();
+        for at in 0..NODES {
+            let unseen = std::mem::take(&mut self.nodes[at].unseen);
+            let unseen = unseen.into_iter().filter(|number| {
+                let claims = self.claims();
+                let Some(claim) = claims.get(number) else {
+                    return false;
+                };
+                let is_expired = claim.revocation.is_expired(server_time(now));
+                let is_over = is_expired || self.nodes[at].seen.has(&claim.revocation);
+                assert!(
+                    is_over || !self.is_due(claim, at),
+                    "SESSILE_SEED={} at {now:?}: a revocation confirmed at {:?} is missing",
+                    self.seed,
+                    claim.confirmed
+                );
+                !is_over
+            });
+            let unseen = unseen.collect();
+            self.nodes[at].unseen = unseen;
         }
     }
 
-    /// Returns true if the message of a revocation must have arrived at a node that is current.
-    fn is_due(&self, claim: &Claim, network: &Network) -> bool {
-        let now = self.world.now();
+    /// Returns true if a node must have a revocation: it accepted it, or it is current and the
+    /// message must have arrived.
+    fn is_due(&self, claim: &Claim, at: usize) -> bool {
+        let (node, network, now) = (&self.nodes[at], &self.networks[at], self.world.now());
+        if claim.owner == node.owner {
+            return true;
+        }
         let Some(confirmed) = claim.confirmed else {
             return false;
         };
         let is_whole = network.was_whole(confirmed.saturating_sub(RECOVERY), now);
-        now > confirmed
-            + if is_whole {
-                BOUNDS.whole
-            } else {
-                BOUNDS.broken
-            }
+        let bound = if is_whole {
+            BOUNDS.whole
+        } else {
+            BOUNDS.broken
+        };
+        node.cache.revocations_are_current() && now > confirmed + bound
     }
 
     /// Once all faults are over each node has everything that a live node accepted.
@@ -389,7 +409,7 @@ fn server_time(now: Duration) -> ServerTime {
 }
 
 /// The number of schedules of a usual test run.
-const SCHEDULES: u64 = 250;
+const SCHEDULES: u64 = 100;
 /// The time of the last fault. Shorter than the time for which revocations are asserted again.
 const FAULTS: Duration = Duration::from_secs(25);
 /// The time after the last fault by which everything is well again.

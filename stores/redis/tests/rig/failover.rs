@@ -46,14 +46,14 @@ fn sessions_return_after_a_failover_by_sentinels() {
 
 /// Two servers, and a replication link that a proxy can stall. The nodes reach the primary through
 /// proxies that are redirected to the replica.
-struct Pair {
-    primary: Server,
-    replica: Server,
+pub struct Pair {
+    pub primary: Server,
+    pub replica: Server,
     link: Proxy,
 }
 
 impl Pair {
-    fn start(kind: &'static str) -> Self {
+    pub fn start(kind: &'static str) -> Self {
         let (primary, replica) = (Server::start(kind, &[]), Server::start(kind, &[]));
         let link = Proxy::start(primary.port());
         permit(&replica);
@@ -71,14 +71,14 @@ impl Pair {
     }
 
     /// From now on the replica misses what the primary does.
-    fn stall(&self) {
+    pub fn stall(&self) {
         // The link is of none of the kinds of a node, so it counts as writes.
         let behaviour = Behaviour::Stall;
         self.link.set(Lane::Writes, Towards::Node, behaviour);
     }
 
     /// Kills the primary and promotes the replica.
-    fn fail_over(&mut self, nodes: [&Node; 2]) {
+    pub fn fail_over(&mut self, nodes: [&Node; 2]) {
         self.primary.kill();
         self.replica.command(&["REPLICAOF", "NO", "ONE"]);
         for node in nodes {

@@ -11,11 +11,14 @@ use sessile::Error;
 use sessile_redis::RedisStore;
 use sessile_store::{MirrorState, Revocation, RevocationSink, RevocationsFull};
 
-use crate::support::{
-    node::{LEASE, Node, Site, permit, until, url},
-    pauses::Pauses,
-    proxy::{Behaviour, Lane, Proxy, Towards},
-    server::{self, Server},
+use crate::{
+    failover::Pair,
+    support::{
+        node::{LEASE, Node, Site, permit, until, url},
+        pauses::Pauses,
+        proxy::{Behaviour, Lane, Proxy, Towards},
+        server::{self, Server},
+    },
 };
 
 /// The revocations that a node has received.
@@ -85,7 +88,7 @@ fn fresh() -> Revocation {
     }
 }
 
-fn pair(site: &Site, server: &Server) -> [Mirror; 2] {
+fn mirrors(site: &Site, server: &Server) -> [Mirror; 2] {
     [(); 2].map(|()| Mirror::start(site, server))
 }
 
@@ -93,7 +96,7 @@ fn pair(site: &Site, server: &Server) -> [Mirror; 2] {
 fn a_revoked_token_is_rejected_here_at_once_and_on_the_other_node_soon() {
     for kind in server::kinds() {
         let server = Server::start(kind, &[]);
-        let [one, two] = pair(&Site::new(&server), &server);
+        let [one, two] = mirrors(&Site::new(&server), &server);
         let pauses = Pauses::watch();
         let mut longest = Duration::ZERO;
         for _ in 0..200 {
@@ -120,7 +123,7 @@ fn a_node_that_lost_its_channel_accepts_for_one_lease_at_most() {
         let server = Server::start(kind, &[]);
         let site = Site::new(&server);
         for fault in [stall, cut_off, pause_messages] {
-            let [one, two] = pair(&site, &server);
+            let [one, two] = mirrors(&site, &server);
             let pauses = Pauses::watch();
             fault(&two.node.proxy);
             let revocation = fresh();
@@ -232,7 +235,7 @@ fn a_node_that_starts_without_the_server_accepts_nothing() {
 fn a_revocation_without_the_server_is_sent_before_the_node_is_up() {
     for kind in server::kinds() {
         let server = Server::start(kind, &[]);
-        let [one, two] = pair(&Site::new(&server), &server);
+        let [one, two] = mirrors(&Site::new(&server), &server);
         cut_off(&one.node.proxy);
         one.node.until_down();
         let revocation = fresh();
@@ -269,7 +272,7 @@ fn a_flush_forgets_nothing_in_running_processes() {
     for kind in server::kinds() {
         let server = Server::start(kind, &[]);
         let site = Site::new(&server);
-        let [one, two] = pair(&site, &server);
+        let [one, two] = mirrors(&site, &server);
         // The server has it from a process that is gone, so no process asserts it again.
         let [old, recent] = [(); 2].map(|()| fresh());
         let gone = Mirror::start(&site, &server);
@@ -287,6 +290,60 @@ fn a_flush_forgets_nothing_in_running_processes() {
         let late = Mirror::start(&site, &server);
         until("it was asserted again", || late.has(&recent));
         assert!(!late.has(&old), "{kind}: nothing can remember it");
+    }
+}
+
+#[test]
+fn a_revocation_that_a_failover_lost_is_asserted_again() {
+    for kind in server::kinds() {
+        let mut pair = Pair::start(kind);
+        let site = Site::new(&pair.primary);
+        let [one, two] = mirrors(&site, &pair.primary);
+        let revocation = fresh();
+        pair.stall();
+        assert_eq!(one.revoke(revocation), Ok(()), "acknowledged");
+        let fences = one.node.fences();
+        pair.fail_over([&one.node, &two.node]);
+        let recorded = || pair.replica.command(&["EXISTS", KEY]) == "1";
+        assert!(!recorded(), "the revocation was lost");
+        until("a fence", || one.node.fences() > fences);
+        one.node.until_up();
+        assert!(recorded(), "{kind}: not asserted");
+        let late = Mirror::start(&site, &pair.replica);
+        assert!(late.has(&revocation) && !two.accepts(&revocation));
+    }
+}
+
+#[test]
+fn a_revocation_is_recorded_without_memory_left() {
+    for kind in server::kinds() {
+        let server = Server::start(kind, &[]);
+        let [one, two] = mirrors(&Site::new(&server), &server);
+        server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+        let created = one.node.verbs.create(b"cart").map(|_| ());
+        assert_eq!(created, Err(Error::Full), "{kind}");
+        let revocation = fresh();
+        assert_eq!(one.revoke(revocation), Ok(()), "{kind}");
+        until("the message arrives", || two.has(&revocation));
+    }
+}
+
+#[test]
+fn a_key_of_another_type_is_no_lost_revocation() {
+    for kind in server::kinds() {
+        let server = Server::start(kind, &[]);
+        let site = Site::new(&server);
+        let node = site.node(&server);
+        server.command(&["SET", KEY, "of another application"]);
+        let mirror = Mirror::of(node);
+        assert_eq!(mirror.revoke(fresh()), Err(Error::Unreachable), "{kind}");
+        assert!(!mirror.is_current());
+        server.command(&["DEL", KEY]);
+        mirror.until_current();
+        until("the queue is sent", || {
+            mirror.node.cache.store_health().revocations_queued == 0
+        });
+        assert_eq!(server.command(&["EXISTS", KEY]), "1");
     }
 }
 
@@ -322,12 +379,11 @@ fn a_node_without_a_mirror_is_not_disturbed_and_the_key_expires() {
         assert_eq!(one.node.open(&session), Ok(Some(b"cart".to_vec())));
         assert_eq!(plain.cache.store_health().mirror, MirrorState::Off);
         assert_eq!(plain.fences(), 0.0);
-        let left: u64 = server
-            .command(&["PTTL", "sessile:{00}:r"])
-            .parse()
-            .expect("a number");
+        let left: u64 = server.command(&["PTTL", KEY]).parse().expect("a number");
         assert!((500_000..=600_000).contains(&left), "{kind}: {left} ms");
     }
 }
 
+/// The key of the revocations.
+const KEY: &str = "sessile:{00}:r";
 const SECOND: Duration = Duration::from_secs(1);
