@@ -101,14 +101,14 @@ step "tests" cargo_tests --all-features
 step "lost updates over HTTP, at length" env SESSILE_CONTRACT_ROUNDS=100000 \
     cargo test -p sessile-tower --all-features --test contract -- two_writers a_slow_request_keeps
 step "examples in the docs" cargo test --doc --all-features
-step "builds without features" cargo check -p sessile -p sessile-web -p sessile-tower --no-default-features
+step "builds without features" cargo check -p sessile -p sessile-web -p sessile-tower -p sessile-jwt --no-default-features
 # The tool reads the JSON of this version of rustdoc.
 if rustc --version | grep -q '^rustc 1\.95\.'; then
     step "public API listing" docs/api/update.sh --check
 else
     skip "public API listing" "not Rust 1.95"
 fi
-step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features -p sessile -p sessile-web -p sessile-tower -p sessile-store -p sessile-redis
+step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features -p sessile -p sessile-web -p sessile-tower -p sessile-jwt -p sessile-store -p sessile-redis
 
 # Computes MACs without the CPU's SHA instructions.
 step "cookie tests on portable SHA-256" env RUSTFLAGS='--cfg sha2_backend="soft"' \
@@ -154,7 +154,7 @@ fi
 if ! has_fuzzer; then
     skip "fuzzing" "no cargo-fuzz"
 else
-    for target in header token heap wheel engine record; do
+    for target in header token heap wheel engine record jwt; do
         mkdir -p "$logs/$target"
         step "fuzzing the $target" fuzz "$target"
     done

@@ -34,6 +34,7 @@ update() {
 update sessile serde
 update sessile-web axum,testing
 update sessile-tower axum,testing
+update sessile-jwt axum
 update sessile-store contract
 update sessile-redis ""
 if [ "$status" != 0 ]; then

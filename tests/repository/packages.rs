@@ -18,10 +18,11 @@ use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag};
 use crate::files::{read, root};
 
 /// The packages, and their folders in the repository.
-const PACKAGES: [(&str, &str); 5] = [
+const PACKAGES: [(&str, &str); 6] = [
     ("sessile", "."),
     ("sessile-web", "adapters/web"),
     ("sessile-tower", "adapters/tower"),
+    ("sessile-jwt", "adapters/jwt"),
     ("sessile-store", "stores/core"),
     ("sessile-redis", "stores/redis"),
 ];

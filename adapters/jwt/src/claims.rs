@@ -97,8 +97,8 @@ pub(crate) struct Registered<'a> {
 
 impl<'a> Registered<'a> {
     /// Reads the registered claims of a payload.
-    pub(crate) fn parse(json: &'a [u8]) -> Result<Self, Rejection> {
-        serde_json::from_slice(json).map_err(|_| Rejection::Claims)
+    pub(crate) fn parse(json: &'a str) -> Result<Self, Rejection> {
+        serde_json::from_str(json).map_err(|_| Rejection::Claims)
     }
 
     /// Compares the claims with the settings, at a time in Unix seconds.

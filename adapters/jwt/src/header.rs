@@ -24,8 +24,8 @@ pub(crate) struct Header<'a> {
 
 impl<'a> Header<'a> {
     /// Reads a header. `crit`, `b64` and `zip` are rejected (RFC 7515, section 4.1.11; RFC 7797).
-    pub(crate) fn parse(json: &'a [u8]) -> Result<Self, Rejection> {
-        let header: Self = serde_json::from_slice(json).map_err(|_| Rejection::Malformed)?;
+    pub(crate) fn parse(json: &'a str) -> Result<Self, Rejection> {
+        let header: Self = serde_json::from_str(json).map_err(|_| Rejection::Malformed)?;
         match header.has_unsupported {
             true => Err(Rejection::Header),
             false => Ok(header),

@@ -19,7 +19,7 @@ use sessile_store::{Revocation, TieredCache};
 pub use build::RevocationsBuilder;
 pub use error::{RevocationsBuildError, RevokeError};
 
-use crate::{Claims, Rejection, claims::Registered, name::Name, table::TOKEN};
+use crate::{Claims, Rejection, name::Name, table::TOKEN};
 use list::List;
 
 /// A list of revocations in fixed memory. Cheap to clone; clones share the list.
@@ -157,24 +157,30 @@ impl Revocations {
         store.is_none_or(TieredCache::revocations_are_current)
     }
 
+    /// Checks claims again, for connections that last: was the token revoked since it was verified?
+    /// Does not check `exp`.
+    ///
+    /// # Errors
+    /// [`Rejection::Revoked`] and [`Rejection::Unavailable`].
+    pub fn check<T>(&self, claims: &Claims<T>) -> Result<(), Rejection> {
+        let subject = claims.subject.as_deref();
+        self.check_token(claims.name, subject, claims.issued_at, self.now())
+    }
+
     /// Rejects a token that was revoked before `now`, in Unix seconds.
-    pub(crate) fn check(
+    pub(crate) fn check_token(
         &self,
         name: Name,
-        claims: &Registered<'_>,
-        now: f64,
+        subject: Option<&str>,
+        issued_at: Option<f64>,
+        now: u64,
     ) -> Result<(), Rejection> {
         // Before the list is read: the list contains everything up to the moment of this check. A
         // list that is loaded in between can only contain more.
         if !self.are_current() {
             return Err(Rejection::Unavailable);
         }
-        let subject = claims.subject.as_deref();
-        let is_revoked = self
-            .0
-            .list
-            .is_revoked(name, subject, claims.issued_at, now as u64);
-        match is_revoked {
+        match self.0.list.is_revoked(name, subject, issued_at, now) {
             true => Err(Rejection::Revoked),
             false => Ok(()),
         }

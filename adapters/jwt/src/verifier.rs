@@ -118,14 +118,17 @@ impl Inner {
         }
         let parts = Parts::split(token)?;
         self.verify_signature(&parts)?;
-        let payload = token::decode(parts.payload)?;
+        // `serde_json` does not check the text of members that it skips.
+        let payload = String::from_utf8(token::decode(parts.payload)?);
+        let payload = payload.map_err(|_| Rejection::Claims)?;
         let registered = Registered::parse(&payload)?;
         registered.check(&self.expected, now)?;
         let name = Name::of_token(registered.id.as_deref(), parts.signed);
         if let Some(revocations) = &self.revocations {
-            revocations.check(name, &registered, now)?;
+            let subject = registered.subject.as_deref();
+            revocations.check_token(name, subject, registered.issued_at, now as u64)?;
         }
-        let custom = serde_json::from_slice(&payload).map_err(|_| Rejection::Claims)?;
+        let custom = serde_json::from_str(&payload).map_err(|_| Rejection::Claims)?;
         Ok(Claims {
             name,
             subject: registered.subject.map(Into::into),
@@ -136,7 +139,8 @@ impl Inner {
     }
 
     fn verify_signature(&self, parts: &Parts<'_>) -> Result<(), Rejection> {
-        let json = token::decode(parts.header)?;
+        let json = String::from_utf8(token::decode(parts.header)?);
+        let json = json.map_err(|_| Rejection::Malformed)?;
         let header = Header::parse(&json)?;
         let algorithm = header.algorithm.as_deref().and_then(Algorithm::named);
         let algorithm = algorithm.filter(|given| self.algorithms.contains(given));

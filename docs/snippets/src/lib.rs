@@ -17,6 +17,7 @@ pages! {
     CookiesAndKeys "cookies-and-keys.md"
     Authentication "authentication.md"
     UserSessions "user-sessions.md"
+    Jwt "../jwt.md"
     Concurrency "concurrency.md"
     Memory "memory.md"
     Expiry "expiry.md"

@@ -216,6 +216,11 @@ fn headers_that_are_not_strict_json() {
         &encode(payload.as_bytes()),
     );
     assert_eq!(verify(builder(), &latin), Err(Rejection::Malformed));
+    let latin = signed(
+        &encode(HEADER.as_bytes()),
+        &encode(b"{\"exp\":1700000060,\"x\":\"\xe9\"}"),
+    );
+    assert_eq!(verify(builder(), &latin), Err(Rejection::Claims));
     let deep = format!("{{\"alg\":\"HS256\",\"x\":{}", "[".repeat(5_000));
     assert_eq!(
         verify(builder(), &token(&deep, &payload)),
@@ -237,11 +242,7 @@ fn no_token_has_a_second_spelling() {
             format!("{part}\r\n"),
             format!("{part}\t"),
         ]);
-        spellings.extend([
-            format!("{part}A"),
-            format!("+{}", &part[1..]),
-            format!("{part}%3D"),
-        ]);
+        spellings.extend([format!("+{}", &part[1..]), format!("{part}%3D")]);
         let last = ALPHABET.find(&part[part.len() - 1..]).unwrap();
         let spare = [1, 1, 16, 4][part.len() % 4];
         for other in (0..64).filter(|other| *other != last && other / spare == last / spare) {

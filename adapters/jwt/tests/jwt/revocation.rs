@@ -284,7 +284,9 @@ async fn futures_revoke_when_they_are_awaited() {
     let claims = world.verify(&token).unwrap();
     let revocation = world.revocations.revoke_token(&claims);
     assert_eq!(world.rejection(&token), None);
+    assert_eq!(world.revocations.check(&claims), Ok(()));
     revocation.await.unwrap();
+    assert_eq!(world.revocations.check(&claims), Err(Rejection::Revoked));
     assert_eq!(world.rejection(&token), Some(Rejection::Revoked));
     world
         .revocations

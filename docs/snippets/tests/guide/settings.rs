@@ -188,6 +188,35 @@ fn the_table_of_the_cache_has_its_setters() {
 }
 
 #[test]
+fn the_page_of_jwts_has_the_setters_of_both_builders() {
+    let page = read("docs/jwt.md");
+    let listed = rows(&page, "## Settings").into_iter();
+    let listed: Vec<_> = listed
+        .map(|row| row[0].trim_matches('`').to_owned())
+        .collect();
+    let mut setters = Vec::new();
+    for file in ["verifier", "revocations"] {
+        let source = read(&format!("adapters/jwt/src/{file}/build.rs"));
+        let names = source.lines().filter_map(|line| {
+            let name = line.trim().strip_prefix("pub fn ")?;
+            name.contains("mut self, ")
+                .then(|| name.split('(').next().unwrap().to_owned())
+        });
+        setters.extend(names);
+    }
+    assert!(setters.len() > 10, "{setters:?}");
+    for setter in &setters {
+        assert!(listed.contains(setter), "docs/jwt.md lacks {setter}");
+    }
+    for setting in &listed {
+        assert!(
+            setters.contains(setting) || setting == "capacity",
+            "{setting} is not a setter"
+        );
+    }
+}
+
+#[test]
 fn defaults_of_the_manager() {
     let table = table("## The manager: `SessionManager::builder(cache)`");
     let default = |setting: &str| table[setting][1].trim_matches('`').to_owned();
