@@ -25,20 +25,15 @@ fn algorithm(setting: &str, name: &str) -> PyResult<Algorithm> {
 }
 
 /// Returns an exception of `sessile._jwt_errors`.
-fn exception(
-    class: &str,
-    text: &str,
-    arguments: impl Fn(&Bound<'_, PyAny>) -> PyResult<()>,
-) -> PyErr {
+fn exception(class: &str, text: &str, attributes: &[(&str, &str)]) -> PyErr {
     Python::attach(|py| {
-        let made = (|| {
-            let error = py
-                .import("sessile._jwt_errors")?
-                .getattr(class)?
-                .call1((text,))?;
-            arguments(&error)?;
+        let made = py.import("sessile._jwt_errors").and_then(|module| {
+            let error = module.getattr(class)?.call1((text,))?;
+            for (name, value) in attributes {
+                error.setattr(*name, *value)?;
+            }
             Ok(PyErr::from_value(error))
-        })();
+        });
         made.unwrap_or_else(|error| error)
     })
 }
@@ -46,7 +41,5 @@ fn exception(
 /// Returns the exception for a key that cannot be used. The text contains no key.
 #[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn key_error(error: impl ToString) -> PyErr {
-    exception("JWKError", &format!("`key`: {}", error.to_string()), |_| {
-        Ok(())
-    })
+    exception("JWKError", &format!("`key`: {}", error.to_string()), &[])
 }

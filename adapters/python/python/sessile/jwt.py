@@ -21,7 +21,7 @@ libraries; :exc:`JWTError` is the base class of those that reject a token.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -191,6 +191,8 @@ class Revocations:
     """
 
     __slots__ = ("__weakref__", "_native", "_verifier")
+    _native: _Revocations
+    _verifier: Callable[[settings.Rules], _Verifier]
 
     def __init__(self) -> None:
         raise TypeError("call Revocations.in_memory(capacity=…), which a restart empties, or Revocations.with_store(…)")

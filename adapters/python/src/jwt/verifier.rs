@@ -166,7 +166,7 @@ impl Verifier {
             verify()
         };
         let name = TokenName(verified.map_err(Rejected::from)?);
-        let claims = payload(py, token)?;
+        let claims = part(py, token, PAYLOAD)?;
         self.further.check(&claims)?;
         with_name(py, &claims, name).map_err(|_| Rejected::malformed())
     }
@@ -233,16 +233,9 @@ impl Rejected {
     }
 
     fn into_exception(self) -> PyErr {
-        exception(self.class, &self.text, |error| {
-            if self.class == UNAVAILABLE {
-                return Ok(());
-            }
-            error.setattr("cause", self.cause)?;
-            match &self.claim {
-                Some(claim) => error.setattr("claim", claim),
-                None => Ok(()),
-            }
-        })
+        let mut attributes = vec![("cause", self.cause)];
+        attributes.extend(self.claim.as_deref().map(|claim| ("claim", claim)));
+        exception(self.class, &self.text, &attributes)
     }
 }
 
@@ -260,7 +253,7 @@ impl From<Rejection> for Rejected {
             Rejection::Audience => "InvalidAudienceError",
             Rejection::Lifetime => "JWTClaimsError",
             Rejection::Revoked => "RevokedTokenError",
-            Rejection::Unavailable => UNAVAILABLE,
+            Rejection::Unavailable => "RevocationsUnavailableError",
             _ => "JWTError",
         };
         Self::new(class, rejection.cause(), rejection.to_string())
@@ -276,8 +269,8 @@ pub(crate) fn read<'py>(
     is_payload: bool,
 ) -> PyResult<Bound<'py, PyDict>> {
     let read = with_text(token, |token| {
-        // With the rules of verification, except for the signature.
-        let (header, claims) = (part(py, token, 0)?, part(py, token, 1)?);
+        // Both must be readable, although one is returned.
+        let (header, claims) = (part(py, token, HEADER)?, part(py, token, PAYLOAD)?);
         let is_token = token.len() <= MAX_TOKEN_LEN && token.split('.').count() == 3;
         let read = if is_payload { claims } else { header };
         is_token.then_some(read).ok_or_else(Rejected::malformed)
@@ -341,10 +334,6 @@ fn with_text<R>(token: &Bound<'_, PyAny>, act: impl FnOnce(&str) -> R) -> PyResu
     ))
 }
 
-fn payload<'py>(py: Python<'py>, token: &str) -> Result<Bound<'py, PyDict>, Rejected> {
-    part(py, token, 1)
-}
-
 /// Returns a part of a token as a dict.
 fn part<'py>(py: Python<'py>, token: &str, at: usize) -> Result<Bound<'py, PyDict>, Rejected> {
     let text = token.split('.').nth(at).ok_or_else(Rejected::malformed)?;
@@ -377,7 +366,8 @@ fn time(seconds: f64) -> PyResult<SystemTime> {
     })
 }
 
-const UNAVAILABLE: &str = "RevocationsUnavailableError";
+const HEADER: usize = 0;
+const PAYLOAD: usize = 1;
 
 /// The maximum length of a token, in bytes.
 const MAX_TOKEN_LEN: usize = 16 << 10;
