@@ -11,6 +11,7 @@ mod engine;
 mod errors;
 mod fork;
 mod json;
+mod jwt;
 mod keys;
 mod known;
 mod moving;
@@ -37,6 +38,7 @@ mod _sessile {
         clock::ManualClock,
         engine::close_all,
         json::{from_json, to_json},
+        jwt::{Revocations, TokenName, Verifier, read, sign},
         pending::Pending,
         reader::{StoreReader, stored_alias, stored_session},
         records::{Event, IssuedSession, Record, SessionId, SessionInfo, StoreHealth},

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Annotated, Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.applications import Starlette
 from starlette.datastructures import Secret
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from typing_extensions import assert_type
 
-from sessile import SessionInfo, IssuedSession, Record, SessionCache, SessionId
-from sessile.fastapi import CurrentUser, SessionDep
+from sessile import SessionInfo, IssuedSession, Record, SessionCache, SessionId, jwt
+from sessile.fastapi import Bearer, CurrentUser, SessionDep, bearer
 from sessile.session import Session
 from sessile.starlette import SessionControl, SessionMiddleware, session_control
 from sessile.testing import ManualClock, test_client
@@ -56,5 +57,30 @@ async def home(session: SessionDep, user: CurrentUser, request: Request) -> dict
     session.sign_out()
     return session.data | {"a": session.user_sessions()[0].is_current}
 
+
+revocations = jwt.Revocations.in_memory(capacity=1_000)
+jwt.Revocations.with_store(cache, capacity=1_000, max_lifetime=timedelta(days=1))
+assert_type(jwt.encode({"sub": "ada", "exp": datetime.now()}, b"secret", "HS256", headers={"kid": "a"}), str)
+claims = jwt.decode("token", {"a": "secret"}, ["HS256"], {"require_exp": False}, "api", ["issuer"], leeway=60, now=1.5)
+assert_type(claims, jwt.Claims)
+assert_type(claims["sub"], Any)
+assert_type(jwt.Verifier("secret", algorithms="HS256", revocations=revocations).decode(b"token", now=datetime.now()), jwt.Claims)
+assert_type(jwt.get_unverified_header("token"), dict[str, Any])
+verified = bearer("secret", algorithms=["HS256"], audience="api", revocations=revocations)
+assert_type(verified, Bearer)
+assert_type(verified.rejections(), dict[str, int])
+
+
+@app.post("/logout")
+async def logout(claims: Annotated[jwt.Claims, Depends(verified)]) -> None:
+    await revocations.arevoke_token(claims)
+    revocations.revoke_subject(claims["sub"])
+    assert_type(revocations.are_current(), bool)
+
+
+try:
+    jwt.decode("token", "secret", algorithms=["HS256"])
+except jwt.JWTError as error:
+    assert_type(error.cause, str)
 
 test_client(app, cache, user="ada", data={"a": 1}).get("/")

@@ -1,4 +1,4 @@
-"""The session and the signed-in user as FastAPI dependencies.
+"""The session, the signed-in user and the claims of a JWT as FastAPI dependencies.
 
 ::
 
@@ -21,10 +21,20 @@ from typing import Annotated
 from fastapi import Depends, HTTPException
 from starlette.requests import HTTPConnection
 
+from sessile._bearer import Bearer, bearer
 from sessile.control import SessionControl, session_control
 from sessile.starlette import SessionMiddleware
 
-__all__ = ["CurrentUser", "SessionControl", "SessionDep", "SessionMiddleware", "current_user", "get_session"]
+__all__ = [
+    "Bearer",
+    "CurrentUser",
+    "SessionControl",
+    "SessionDep",
+    "SessionMiddleware",
+    "bearer",
+    "current_user",
+    "get_session",
+]
 
 
 async def get_session(connection: HTTPConnection) -> SessionControl:
