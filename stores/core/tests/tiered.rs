@@ -208,6 +208,7 @@ fn a_closed_cache_rejects_writes_and_has_sent_its_ends() {
 #[test]
 fn a_cache_that_is_dropped_without_a_close_logs_the_ends_that_are_lost() {
     for is_closed in [false, true] {
+        // It answers no end.
         let gate = Gate::new(StoreError::Unreachable("closed".into()));
         let cache = builder(&keys()).store(gate).expect("it starts down");
         let reserved = cache.reserve().expect("random bytes");
@@ -347,7 +348,10 @@ impl Store for Gate {
     }
 
     fn end(&self, id: sessile::SessionId) -> BoxFuture<'_, Result<Ended, StoreError>> {
-        self.store.end(id)
+        if self.is_open.load(Ordering::Relaxed) {
+            return self.store.end(id);
+        }
+        Box::pin(async { Err(self.error.clone()) })
     }
 
     fn end_if_unchanged(

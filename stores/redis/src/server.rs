@@ -7,7 +7,7 @@ use redis::{RedisResult, aio::MultiplexedConnection};
 #[non_exhaustive]
 pub struct RedisHealth {
     /// True while the store is connected. A connection to a server that stopped answering counts
-    /// until it is given up, after at most two seconds.
+    /// until it is given up, after about three seconds.
     pub is_connected: bool,
     /// The server that the store is connected to, or was last. `None` before the first connection.
     pub server: Option<ServerInfo>,

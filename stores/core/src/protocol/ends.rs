@@ -64,9 +64,9 @@ struct Queued {
 /// The second half of a sign-in: an id that leads to another place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Retired {
-    /// The id of before.
+    /// The id before the sign-in.
     pub(crate) id: SessionId,
-    /// The id that replaced it.
+    /// The id that it leads to.
     pub(crate) target: SessionId,
 }
 

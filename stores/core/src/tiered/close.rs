@@ -1,7 +1,8 @@
 //! Closing a tiered cache.
 //!
 //! Invariant: after a close no verb writes, and what was queued is sent or counted. The number of
-//! ends that are lost without a close is logged. It does not know the rest of the application's shutdown.
+//! ends that are lost without a close is logged. It does not know the rest of the application's
+//! shutdown.
 
 use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
 
