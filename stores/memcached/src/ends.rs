@@ -59,7 +59,10 @@ impl MemcachedStore {
                 let mut checked = Checked::new(&new.id, new.version, [cas, origin.meta]);
                 checked.place = origin.generations.map(|(_, number)| number);
                 self.state(|state| state.seen.insert(&new.id, checked));
-                Ok(Created { now })
+                Ok(Created {
+                    now,
+                    ended: Vec::new(),
+                })
             }
             Written::Other | Written::Missing => Err(StoreError::Taken),
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sessile::{Error, IssuedSession};
+use sessile::{Error, IssuedSession, SessionLimitPolicy};
 use sessile_redis::RedisStore;
 
 use crate::support::{
@@ -82,8 +82,16 @@ impl Pair {
 
     /// Kills the primary and promotes the replica.
     pub fn fail_over(&mut self, nodes: [&Node; 2]) {
+        self.promote();
+        self.redirect(nodes);
+    }
+
+    fn promote(&mut self) {
         self.primary.kill();
         self.replica.command(&["REPLICAOF", "NO", "ONE"]);
+    }
+
+    fn redirect(&self, nodes: [&Node; 2]) {
         for node in nodes {
             node.proxy.redirect(self.replica.port());
         }
@@ -108,6 +116,64 @@ fn an_end_that_a_failover_lost_is_asserted_again() {
         assert!(!exists(&pair.replica, &session), "{kind}: not asserted");
         two.until_up();
         assert_eq!(answered(|| two.open(&session)), Ok(None), "{kind}");
+    }
+}
+
+#[test]
+fn what_a_sign_in_ended_is_asserted_again() {
+    for kind in server::kinds() {
+        let mut pair = Pair::start(kind);
+        let policy = SessionLimitPolicy::EndLeastRecentlyUsed;
+        let site = Site::limited(&pair.primary, 1, policy);
+        let [one, two] = [(); 2].map(|()| site.node(&pair.primary));
+        let [visitor, other] = [(); 2].map(|()| created(&one, &two));
+        let signed_in = one.verbs.sign_in(&visitor.id, "ada");
+        let signed_in = signed_in.expect("the store is up");
+        until("the replica has it", || exists(&pair.replica, &signed_in));
+        pair.stall();
+        let last = one.verbs.sign_in(&other.id, "ada");
+        let last = last.expect("the store is up");
+        let fences = one.fences();
+        pair.fail_over([&one, &two]);
+        assert!(!exists(&pair.replica, &last), "the sign-in was lost");
+        assert!(exists(&pair.replica, &signed_in), "the limit was 1");
+        until("a fence", || one.fences() > fences);
+        one.until_up();
+        assert!(!exists(&pair.replica, &signed_in), "{kind}: not asserted");
+        two.until_up();
+        for session in [&signed_in, &other, &last] {
+            assert_eq!(answered(|| two.open(session)), Ok(None), "{kind}");
+        }
+    }
+}
+
+#[test]
+fn a_sign_in_of_which_a_failover_lost_the_second_call_is_completed() {
+    for kind in server::kinds() {
+        let mut pair = Pair::start(kind);
+        let site = Site::new(&pair.primary);
+        let [one, two] = [(); 2].map(|()| site.node(&pair.primary));
+        let visitor = created(&one, &two);
+        // The record from before the sign-in, which the replica gets back.
+        let copy = ["COPY", &key(&visitor.id), "copy"];
+        assert_eq!(pair.primary.command(&copy), "1");
+        let signed_in = one.verbs.sign_in(&visitor.id, "ada");
+        let signed_in = signed_in.expect("the store is up");
+        let offset = || pair.primary.command(&["WAIT", "1", "10000"]);
+        assert_eq!(offset(), "1", "the replica has both calls");
+        let fences = one.fences();
+        pair.promote();
+        let restore = ["COPY", "copy", &key(&visitor.id), "REPLACE"];
+        assert_eq!(pair.replica.command(&restore), "1");
+        pair.redirect([&one, &two]);
+        until("a fence", || one.fences() > fences);
+        one.until_up();
+        two.until_up();
+        assert_eq!(answered(|| two.open(&visitor)), Ok(None), "{kind}");
+        let opened = answered(|| two.open(&signed_in));
+        assert_eq!(opened, Ok(Some(b"cart".to_vec())), "{kind}");
+        assert_eq!(answered(|| two.verbs.end(&visitor.id)), Ok(true));
+        assert_eq!(answered(|| two.open(&signed_in)), Ok(None), "{kind}");
     }
 }
 

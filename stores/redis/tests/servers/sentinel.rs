@@ -45,7 +45,7 @@ async fn read_after_failover(store: &RedisStore, id: SessionId) -> Option<Stored
     loop {
         let watch = Watch::begin(store);
         for _ in 0..100 {
-            if store.is_connected()
+            if store.health().is_connected
                 && watch.heartbeat().await.is_ok()
                 && let Ok(read) = store.read(id).await
             {
