@@ -61,7 +61,7 @@ impl MemcachedStore {
                 self.state(|state| state.seen.insert(&new.id, checked));
                 Ok(Created {
                     now,
-                    ended: Vec::new(),
+                    ended: None,
                 })
             }
             Written::Other | Written::Missing => Err(StoreError::Taken),
