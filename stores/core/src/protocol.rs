@@ -10,6 +10,7 @@ pub(crate) mod absent;
 pub(crate) mod channel;
 pub(crate) mod ends;
 pub(crate) mod lease;
+pub(crate) mod log;
 pub(crate) mod mirror;
 pub(crate) mod operations;
 pub(crate) mod revocations;

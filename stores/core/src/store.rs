@@ -98,7 +98,8 @@ pub trait Store: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Rotated, StoreError>>;
 
     /// Turns a session that has the version `expected`, if one is given, into an alias of a session of
-    /// any place: the second half of a sign-in.
+    /// any place: the second half of a sign-in. Without a version it re-asserts an earlier call after
+    /// a failover; then it must succeed without memory left.
     ///
     /// # Errors
     /// [`Gone`](StoreError::Gone), [`Rotated`](StoreError::Rotated),
@@ -360,6 +361,8 @@ pub struct StoredRecord {
 pub struct Created {
     /// The time of the server, which became the times of the record.
     pub now: ServerTime,
+    /// The session of the same user that was ended to keep the limit.
+    pub ended: Option<SessionId>,
 }
 
 /// The result of a rotation.

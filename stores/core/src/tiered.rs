@@ -41,7 +41,8 @@ use metrics::Gauges;
 /// A cache of sessions that are kept in a store, and shared with all processes that use it.
 ///
 /// Cheap to clone; clones share everything. When the last one is dropped, the thread of the store
-/// stops; [`close`](Self::close) sends first what is queued.
+/// stops, and the number of ends that it has not confirmed is logged as a warning of `tracing`;
+/// [`close`](Self::close) sends first what is queued.
 ///
 /// ```
 /// use bytes::BytesMut;

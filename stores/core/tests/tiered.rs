@@ -1,8 +1,9 @@
 //! Tiered caches with their threads and the time of the system.
 
 use std::{
+    fmt,
     sync::{
-        Arc, Weak,
+        Arc, Mutex, Weak,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -204,6 +205,58 @@ fn a_closed_cache_rejects_writes_and_has_sent_its_ends() {
     assert!(store.is_empty());
 }
 
+#[test]
+fn a_cache_that_is_dropped_without_a_close_logs_the_ends_that_are_lost() {
+    for is_closed in [false, true] {
+        // It answers no end.
+        let gate = Gate::new(StoreError::Unreachable("closed".into()));
+        let cache = builder(&keys()).store(gate).expect("it starts down");
+        let reserved = cache.reserve().expect("random bytes");
+        let ended = cache.blocking().end(&reserved.id);
+        assert_eq!(ended, Err(Error::Unreachable));
+        if is_closed {
+            assert_eq!(cache.blocking().close(Duration::ZERO), 1);
+        }
+        let warnings = Warnings::default();
+        tracing::subscriber::with_default(warnings.clone(), || drop(cache));
+        let texts = warnings.0.lock().expect("no panic");
+        assert_eq!(texts.is_empty(), is_closed, "{texts:?}");
+        assert!(texts.iter().all(|text| text.contains("unconfirmed=1")));
+    }
+}
+
+/// Collects the events of one thread.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target().starts_with("sessile_store")
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut text = String::new();
+        event.record(
+            &mut |field: &tracing::field::Field, value: &dyn fmt::Debug| {
+                text.push_str(&format!("{field}={value:?} "));
+            },
+        );
+        self.0.lock().expect("no panic").push(text);
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
 /// A store that fails with one error until it is opened.
 #[derive(Clone)]
 struct Gate {
@@ -295,7 +348,10 @@ impl Store for Gate {
     }
 
     fn end(&self, id: sessile::SessionId) -> BoxFuture<'_, Result<Ended, StoreError>> {
-        self.store.end(id)
+        if self.is_open.load(Ordering::Relaxed) {
+            return self.store.end(id);
+        }
+        Box::pin(async { Err(self.error.clone()) })
     }
 
     fn end_if_unchanged(

@@ -42,7 +42,7 @@ use tokio::sync::Notify;
 
 use connector::{Connections, Connector};
 use keys::Keys;
-pub use server::ServerInfo;
+pub use server::{RedisHealth, ServerInfo};
 use settings::Wait;
 pub use settings::{OpenError, RedisStoreBuilder};
 
@@ -59,16 +59,21 @@ struct Inner {
     timeout: Duration,
     wait: Option<Wait>,
     state: Mutex<State>,
-    /// Calls in a row that the server did not answer in time.
-    timeouts: AtomicU32,
 }
 
 #[derive(Default)]
 struct State {
-    connections: Option<Connections>,
-    /// Notified when the connections are of no use any more. Each watch has its own.
-    lost: Arc<Notify>,
+    link: Option<Arc<Link>>,
     server: Option<ServerInfo>,
+}
+
+/// The connections of one watch. A late failure of an earlier link does not count against this one.
+struct Link {
+    connections: Connections,
+    /// Notified when the connections are of no use any more.
+    lost: Arc<Notify>,
+    /// Calls in a row that the server did not answer in time.
+    timeouts: AtomicU32,
 }
 
 /// The connection that a call takes.
@@ -99,16 +104,29 @@ impl RedisStore {
         RedisStoreBuilder::new(url)
     }
 
-    /// Returns the server that the store is connected to, or was last.
+    /// Returns whether the store is connected, what its server said about itself when it connected,
+    /// and what should be changed there. Asks nothing, and does not wait.
+    ///
+    /// [`TieredCache::store_health`](sessile_store::TieredCache::store_health) tells whether
+    /// requests are answered. This tells by which server.
+    ///
+    /// ```
+    /// use sessile_redis::RedisStore;
+    ///
+    /// let store = RedisStore::open("redis://127.0.0.1")?;
+    /// let health = store.health();
+    /// assert!(!health.is_connected && health.server.is_none() && health.warning.is_none());
+    /// # Ok::<(), sessile_redis::OpenError>(())
+    /// ```
     #[must_use]
-    pub fn server(&self) -> Option<ServerInfo> {
-        self.state(|state| state.server.clone())
-    }
-
-    /// Returns true if the store is connected.
-    #[must_use]
-    pub fn is_connected(&self) -> bool {
-        self.state(|state| state.connections.is_some())
+    pub fn health(&self) -> RedisHealth {
+        let (is_connected, server) =
+            self.state(|state| (state.link.is_some(), state.server.clone()));
+        RedisHealth {
+            is_connected,
+            warning: server.as_ref().and_then(ServerInfo::warning),
+            server,
+        }
     }
 
     pub(crate) fn new(
@@ -123,7 +141,6 @@ impl RedisStore {
             timeout,
             wait,
             state: Mutex::default(),
-            timeouts: AtomicU32::new(0),
         }))
     }
 
@@ -131,21 +148,9 @@ impl RedisStore {
         access(&mut self.0.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn connection(&self, lane: Lane) -> Result<MultiplexedConnection, StoreError> {
-        let not_connected = || StoreError::Unreachable("the store is not connected".into());
-        self.state(|state| {
-            let connections = state.connections.as_ref().ok_or_else(not_connected)?;
-            Ok(match lane {
-                Lane::Channel => &connections.channel,
-                Lane::Reads => &connections.reads,
-                Lane::Writes => &connections.writes,
-                Lane::Replicated => {
-                    let own = connections.replicated.as_ref();
-                    own.unwrap_or(&connections.writes)
-                }
-            }
-            .clone())
-        })
+    fn link(&self) -> Result<Arc<Link>, StoreError> {
+        let link = self.state(|state| state.link.clone());
+        link.ok_or_else(|| StoreError::Unreachable("the store is not connected".into()))
     }
 
     /// Calls a script.
@@ -155,16 +160,33 @@ impl RedisStore {
         script: &Script,
         arguments: impl FnOnce(&mut ScriptInvocation<'_>),
     ) -> Result<T, StoreError> {
-        let mut connection = self.connection(lane)?;
+        let link = self.link()?;
+        let mut connection = link.connection(lane);
         let mut invocation = script.prepare_invoke();
         arguments(&mut invocation);
         let reply = invocation.invoke_async(&mut connection).await;
-        let reply = reply.map_err(|error| self.failure(&error))?;
-        self.0.timeouts.store(0, Relaxed);
+        let reply = reply.map_err(|error| link.failure(&error))?;
+        link.timeouts.store(0, Relaxed);
         if let (Lane::Replicated, Some(wait)) = (lane, self.0.wait) {
-            self.wait_for_replicas(&mut connection, wait).await?;
+            link.wait_for_replicas(&mut connection, wait).await?;
         }
         Ok(reply)
+    }
+}
+
+impl Link {
+    fn connection(&self, lane: Lane) -> MultiplexedConnection {
+        let connections = &self.connections;
+        match lane {
+            Lane::Channel => &connections.channel,
+            Lane::Reads => &connections.reads,
+            Lane::Writes => &connections.writes,
+            Lane::Replicated => {
+                let own = connections.replicated.as_ref();
+                own.unwrap_or(&connections.writes)
+            }
+        }
+        .clone()
     }
 
     async fn wait_for_replicas(
@@ -192,11 +214,11 @@ impl RedisStore {
     fn failure(&self, error: &redis::RedisError) -> StoreError {
         let is_replica = error.code() == Some("READONLY");
         let timeouts = match error.is_timeout() {
-            true => self.0.timeouts.fetch_add(1, Relaxed) + 1,
+            true => self.timeouts.fetch_add(1, Relaxed) + 1,
             false => 0,
         };
         if timeouts >= MAX_TIMEOUTS || is_replica || error.is_connection_dropped() {
-            self.state(|state| state.lost.notify_one());
+            self.lost.notify_one();
         }
         error::store_error(error)
     }
@@ -205,8 +227,7 @@ impl RedisStore {
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore")
-            .field("server", &self.server())
-            .field("is_connected", &self.is_connected())
+            .field("health", &self.health())
             .finish_non_exhaustive()
     }
 }

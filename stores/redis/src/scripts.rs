@@ -34,7 +34,7 @@ pub(crate) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts {
     touch: script("", include_str!("scripts/touch.lua")),
     set_timeouts: script("", include_str!("scripts/set_timeouts.lua")),
     rotate: script("", include_str!("scripts/rotate.lua")),
-    retire: script("", include_str!("scripts/retire.lua")),
+    retire: script(ALLOW_OOM, include_str!("scripts/retire.lua")),
     end: script(ALLOW_OOM, include_str!("scripts/end.lua")),
     end_if_unchanged: script(ALLOW_OOM, include_str!("scripts/end_if_unchanged.lua")),
     user_ids: script(ALLOW_OOM, include_str!("scripts/user_ids.lua")),
@@ -44,8 +44,31 @@ pub(crate) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts {
     heartbeat: script(ALLOW_OOM, include_str!("scripts/heartbeat.lua")),
 });
 
-/// An end frees memory, so it must run when there is none left; so must a revocation, which is the
-/// end of a token, and the heartbeat, on which the lease depends.
+impl Scripts {
+    /// Returns all scripts, to load them.
+    pub(crate) fn all(&self) -> [&Script; 14] {
+        [
+            &self.create,
+            &self.read,
+            &self.save,
+            &self.touch,
+            &self.set_timeouts,
+            &self.rotate,
+            &self.retire,
+            &self.end,
+            &self.end_if_unchanged,
+            &self.user_ids,
+            &self.end_all,
+            &self.revoke,
+            &self.revocations,
+            &self.heartbeat,
+        ]
+    }
+}
+
+/// An end frees memory, so it must run when there is none left. So must a retirement, which is
+/// repeated after a failover before the store is up, a revocation, which is the end of a token, and
+/// the heartbeat, on which the lease depends.
 const ALLOW_OOM: &str = " flags=allow-oom";
 
 fn script(flags: &str, body: &str) -> Script {

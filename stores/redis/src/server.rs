@@ -2,7 +2,21 @@
 
 use redis::{RedisResult, aio::MultiplexedConnection};
 
-/// A server, as it describes itself.
+/// The state of a store, as [`RedisStore::health`](crate::RedisStore::health) returns it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RedisHealth {
+    /// True while the store is connected. A connection to a server that stopped answering counts
+    /// until it is given up, after about three seconds.
+    pub is_connected: bool,
+    /// The server that the store is connected to, or was last. `None` before the first connection.
+    pub server: Option<ServerInfo>,
+    /// What an operator should change on that server, naming the setting, its value, and what it
+    /// should be. `None` if nothing is wrong.
+    pub warning: Option<String>,
+}
+
+/// A server, as it described itself when the store connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerInfo {
@@ -13,22 +27,20 @@ pub struct ServerInfo {
     /// The setting `maxmemory-policy`. Any other than `noeviction` signs visitors out when memory
     /// is short, and makes "sign out everywhere" unreliable.
     pub eviction_policy: String,
+    /// The number of replicas that were connected to it.
+    pub replicas: usize,
     is_cluster: bool,
 }
 
 impl ServerInfo {
-    /// Asks a server.
+    /// Asks a server, in one round trip.
     pub(crate) async fn ask(connection: &mut MultiplexedConnection) -> RedisResult<Self> {
-        let mut text: String = redis::cmd("INFO")
-            .arg("server")
-            .query_async(connection)
-            .await?;
-        let memory: String = redis::cmd("INFO")
-            .arg("memory")
-            .query_async(connection)
-            .await?;
-        text.push_str(&memory);
-        Ok(Self::parse(&text))
+        let mut questions = redis::pipe();
+        for section in ["server", "memory", "replication"] {
+            questions.cmd("INFO").arg(section);
+        }
+        let sections: Vec<String> = questions.query_async(connection).await?;
+        Ok(Self::parse(&sections.concat()))
     }
 
     fn parse(text: &str) -> Self {
@@ -46,6 +58,9 @@ impl ServerInfo {
                 .or_else(|| field("redis_version"))
                 .unwrap_or_default(),
             eviction_policy: field("maxmemory_policy").unwrap_or_default(),
+            replicas: field("connected_slaves")
+                .and_then(|number| number.parse().ok())
+                .unwrap_or(0),
             is_cluster: field("redis_mode").is_some_and(|mode| mode == "cluster"),
         }
     }
@@ -98,9 +113,10 @@ mod tests {
 
     #[test]
     fn redis_and_valkey_are_told_apart() {
-        let redis =
-            "redis_version:7.0.15\r\nredis_mode:standalone\r\nmaxmemory_policy:noeviction\r\n";
+        let redis = "redis_version:7.0.15\r\nredis_mode:standalone\r\nconnected_slaves:2\r\n\
+                     maxmemory_policy:noeviction\r\n";
         assert_eq!(info(redis).name, "redis");
+        assert_eq!(info(redis).replicas, 2);
         assert_eq!(info(redis).version, "7.0.15");
         assert_eq!((info(redis).problem(), info(redis).warning()), (None, None));
         let valkey = "redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:9.1.2\r\n";

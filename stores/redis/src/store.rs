@@ -55,8 +55,12 @@ impl Store for RedisStore {
             let call = self.call(lane, &SCRIPTS.create, |call| {
                 self.create_arguments(call, new, not_after);
             });
-            let now = ServerTime(call.await?);
-            Ok(Created { now })
+            let (now, ended): (u64, Option<Vec<u8>>) = call.await?;
+            let ended = ended.and_then(|digits| parse_digits(&digits, new.id.place()));
+            Ok(Created {
+                now: ServerTime(now),
+                ended,
+            })
         })
     }
 
@@ -232,10 +236,11 @@ impl Store for RedisStore {
                 call.arg(MAX_USER_IDS);
             });
             let (up_to, more, ids): (u64, u8, Vec<Vec<u8>>) = call.await?;
-            let parse =
-                |digits: Vec<u8>| parse_id(digits.as_slice().try_into().ok()?, user.place());
+            let ids = ids.iter();
             Ok(UserIds {
-                ids: ids.into_iter().filter_map(parse).collect(),
+                ids: ids
+                    .filter_map(|digits| parse_digits(digits, user.place()))
+                    .collect(),
                 up_to: ServerTime(up_to),
                 more: more == 1,
             })
@@ -367,6 +372,11 @@ impl RedisStore {
     fn channel(&self, id: &SessionId) -> String {
         self.0.keys.channel(id.partition())
     }
+}
+
+/// Returns the id that an entry of a user's index names.
+fn parse_digits(digits: &[u8], place: u16) -> Option<SessionId> {
+    parse_id(digits.try_into().ok()?, place)
 }
 
 fn version(version: Version) -> [u8; 4] {

@@ -1,14 +1,15 @@
 //! The watch: connects, subscribes to all partitions and forwards what is published, until the
 //! connections are lost.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::sync::{Arc, atomic::AtomicU32};
 
 use redis::{PushInfo, PushKind, RedisResult, Value, aio::MultiplexedConnection};
 use sessile_store::{Change, Sink, StoreError};
 use tokio::sync::Notify;
 
 use crate::{
-    RedisStore, connector::Connections, error::setup_error, keys::Keys, server::ServerInfo,
+    Link, RedisStore, connector::Connections, error::setup_error, keys::Keys, scripts::SCRIPTS,
+    server::ServerInfo,
 };
 
 /// Runs until the connections are lost, and returns why.
@@ -29,7 +30,7 @@ struct Disconnect<'a>(&'a RedisStore);
 
 impl Drop for Disconnect<'_> {
     fn drop(&mut self) {
-        self.0.state(|state| state.connections = None);
+        self.0.state(|state| state.link = None);
     }
 }
 
@@ -51,14 +52,18 @@ async fn start(
         });
     let mut connections = connecting.await.map_err(|error| setup_error(&error))?;
     check_server(store, &mut connections).await?;
+    load_scripts(&mut connections.reads)
+        .await
+        .map_err(|error| setup_error(&error))?;
     subscribe(&inner.keys, &mut connections.channel)
         .await
         .map_err(|error| setup_error(&error))?;
-    inner.timeouts.store(0, Relaxed);
-    store.state(|state| {
-        state.connections = Some(connections);
-        state.lost = lost;
-    });
+    let link = Link {
+        connections,
+        lost,
+        timeouts: AtomicU32::new(0),
+    };
+    store.state(|state| state.link = Some(Arc::new(link)));
     Ok(())
 }
 
@@ -74,6 +79,16 @@ async fn check_server(store: &RedisStore, connections: &mut Connections) -> Resu
         tracing::warn!("{warning}");
     }
     Ok(())
+}
+
+/// Loads all scripts in one round trip, so that the first call of each takes one too. A server that
+/// forgets them, by `SCRIPT FLUSH`, costs that call two more.
+async fn load_scripts(connection: &mut MultiplexedConnection) -> RedisResult<()> {
+    let mut scripts = redis::pipe();
+    for script in SCRIPTS.all() {
+        scripts.load_script(script).ignore();
+    }
+    scripts.exec_async(connection).await
 }
 
 /// Subscribes to the channels of all partitions, and to the one invalidation that tells that the

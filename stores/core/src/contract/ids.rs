@@ -1,5 +1,7 @@
 //! Checks of ids: rotation, retirement, ends, and the revocation cutoff.
 
+use std::time::Duration;
+
 use sessile::Version;
 
 use super::fixture::{
@@ -7,7 +9,7 @@ use super::fixture::{
 };
 use crate::{
     record::Record,
-    store::{Change, Ended, NewRecord, Rewrite, ServerTime, StoreError, StoredData},
+    store::{Change, Ended, NewAlias, NewRecord, Rewrite, ServerTime, StoreError, StoredData},
 };
 
 pub(super) async fn check_all(fixture: &Fixture<'_>) {
@@ -91,9 +93,13 @@ async fn a_retired_session_leads_to_its_successor(fixture: &Fixture<'_>) {
     let new = of_user(fresh_user(), b"cart");
     fixture.create(&new).await.expect("the id is fresh");
     let store = &fixture.store;
+    let without_grace = NewAlias {
+        grace: Duration::ZERO,
+        ..alias_to(new.id)
+    };
     let retire = |version| {
         let version = Some(Version::new(version));
-        store.retire(old.id, version, alias_to(new.id), ServerTime::MAX)
+        store.retire(old.id, version, without_grace, ServerTime::MAX)
     };
     assert_eq!(retire(9).await, Err(StoreError::Conflict));
     let (retired, changes) = fixture.changes_of(retire(1)).await;
@@ -106,6 +112,8 @@ async fn a_retired_session_leads_to_its_successor(fixture: &Fixture<'_>) {
     );
     let alias = fixture.alias(old.id).await.expect("it is an alias");
     assert_eq!(alias.target, new.id);
+    let is_over = alias.grace_until == ServerTime(0);
+    assert!(is_over, "also if the clock is set back");
     assert_eq!(retire(1).await, Err(StoreError::Rotated));
     let saved = fixture.save(old.id, 1, 2, b"late").await;
     assert_eq!(saved, Err(StoreError::Rotated));

@@ -101,8 +101,10 @@ async fn a_limit_ends_the_least_recently_used(fixture: &Fixture<'_>) {
     let touched = fixture.store.touch(&touched, ServerTime::MAX).await;
     assert_eq!(touched, Ok(vec![true]));
     let new = limited(user, 2, SessionLimitPolicy::EndLeastRecentlyUsed);
-    let (result, changes) = fixture.changes_of(fixture.create(&new)).await;
-    assert!(result.is_ok());
+    let create = fixture.store.create(&new, ServerTime::MAX);
+    let (result, changes) = fixture.changes_of(create).await;
+    let ended = result.map(|created| created.ended);
+    assert_eq!(ended, Ok(Some(second)), "the caller learns which ended");
     assert_eq!(
         changes,
         [Change::Ended {
@@ -136,9 +138,10 @@ async fn a_limit_may_reject_the_new_session(fixture: &Fixture<'_>) {
 async fn a_replaced_session_does_not_count(fixture: &Fixture<'_>) {
     let user = fresh_user();
     let old = created(fixture, user).await;
-    let mut new = limited(user, 1, SessionLimitPolicy::Reject);
+    let mut new = limited(user, 1, SessionLimitPolicy::EndLeastRecentlyUsed);
     new.replaces = Some(old);
-    assert!(fixture.create(&new).await.is_ok());
+    let created = fixture.store.create(&new, ServerTime::MAX).await;
+    assert_eq!(created.map(|created| created.ended), Ok(None));
     assert!(
         fixture.session(old).await.is_some(),
         "the caller retires it"

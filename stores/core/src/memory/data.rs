@@ -93,8 +93,9 @@ impl Data {
         let expires_in = header
             .expires_in(now, Duration::ZERO)
             .ok_or(StoreError::Gone)?;
+        let mut ended = None;
         if let Some(user) = new.user {
-            self.make_room(user, new, now, changes)?;
+            ended = self.make_room(user, new, now, changes)?;
             let index = self.users.entry(user).or_default();
             index.insert(new.id.to_bytes(), now);
         }
@@ -104,25 +105,26 @@ impl Data {
             data: new.data.bytes,
         };
         self.put(&new.id, session.encode(), now.after(expires_in));
-        Ok(Created { now })
+        Ok(Created { now, ended })
     }
 
-    /// Ends the least recently used session of a user at the limit, or rejects the new one.
+    /// Ends the least recently used session of a user at the limit and returns its id, or rejects
+    /// the new one.
     fn make_room(
         &mut self,
         user: UserHash,
         new: &NewRecord<'_>,
         now: ServerTime,
         changes: &mut Vec<Change>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<SessionId>, StoreError> {
         self.clean_index(&user, now);
-        let place = u16::from(partition(&new.id));
+        let place = new.id.place();
         let ids = self.users.get(&user).into_iter().flat_map(BTreeMap::keys);
         let replaced = new.replaces.map(|id| id.to_bytes());
         let others = ids.filter(|id| Some(**id) != replaced);
         let others: Vec<_> = others.map(|id| SessionId::from_parts(*id, place)).collect();
         if new.limit.max.is_none_or(|max| others.len() < max) {
-            return Ok(());
+            return Ok(None);
         }
         if new.limit.policy != SessionLimitPolicy::EndLeastRecentlyUsed {
             return Err(StoreError::TooMany);
@@ -130,8 +132,10 @@ impl Data {
         let oldest = others.iter().min_by_key(|id| self.last_seen(id));
         let oldest = *oldest.ok_or(StoreError::TooMany)?;
         self.remove(&oldest, now);
-        changes.push(Change::Ended { id: oldest });
-        Ok(())
+        changes.push(Change::Ended {
+            id: by_partition(&oldest),
+        });
+        Ok(Some(oldest))
     }
 
     pub(super) fn save(
@@ -390,10 +394,15 @@ impl Data {
     }
 
     fn put_alias(&mut self, id: &SessionId, header: Header, alias: NewAlias, now: ServerTime) {
+        // Without a grace period it is over at every time: the clock may be set back.
+        let grace_until = match alias.grace {
+            Duration::ZERO => ServerTime(0),
+            grace => now.after(grace),
+        };
         let record = AliasRecord {
             header,
             target: alias.target,
-            grace_until: now.after(alias.grace),
+            grace_until,
         };
         self.put(id, record.encode(), now.after(alias.remember));
     }

@@ -1,12 +1,12 @@
-//! Ends that a node has accepted.
+//! Ends that a node has accepted, and retirements of ids by its sign-ins.
 //!
-//! Owns the queue of ends that the store has not confirmed, and the log of those of the last 60
-//! seconds. Invariant: while the process lives, an end that was accepted is either confirmed by the
-//! store or in the queue, and a confirmed one is in the log until it is too old to be lost by a
-//! failover. It does not know how an end is sent.
+//! Owns the queue of ends that the store has not confirmed, and the logs of the ends and retirements
+//! of the last 60 seconds. Invariant: while the process lives, an end that was accepted is either
+//! confirmed by the store or in the queue, and what was confirmed is in a log until it is too old to
+//! be lost by a failover. It does not know how an end is sent.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -16,7 +16,13 @@ use std::{
 
 use sessile::SessionId;
 
-use crate::{protocol::lock, store::ServerTime};
+use crate::{
+    protocol::{
+        lock,
+        log::{Log, is_old},
+    },
+    store::ServerTime,
+};
 
 /// The ends of one node.
 #[derive(Default)]
@@ -29,7 +35,8 @@ pub(crate) struct Ends {
 #[derive(Default)]
 struct State {
     queue: HashMap<[u8; 16], Queued>,
-    log: VecDeque<(Duration, SessionId)>,
+    log: Log<SessionId>,
+    retired: Log<Retired>,
     next: u64,
     all: All,
 }
@@ -52,6 +59,15 @@ struct Queued {
     id: SessionId,
     /// A call is in progress, so that the queue does not send it a second time.
     is_in_progress: bool,
+}
+
+/// The second half of a sign-in: an id that leads to another place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Retired {
+    /// The id before the sign-in.
+    pub(crate) id: SessionId,
+    /// The id that it leads to.
+    pub(crate) target: SessionId,
 }
 
 /// An end that did not fit into the queue.
@@ -89,11 +105,13 @@ impl Ends {
     pub(crate) fn confirm(&self, id: &SessionId, now: Duration) {
         let mut state = lock(&self.state);
         state.queue.remove(&id.to_bytes());
-        if state.log.len() >= MAX_LOGGED {
-            state.log.pop_front();
-        }
-        state.log.push_back((now, *id));
+        state.log.push(*id, now);
         self.publish_len(&state);
+    }
+
+    /// Records a retirement that the store confirmed.
+    pub(crate) fn retire(&self, retired: Retired, now: Duration) {
+        lock(&self.state).retired.push(retired, now);
     }
 
     /// Returns true if an end of the id is not confirmed yet: then this node does not open it.
@@ -127,12 +145,12 @@ impl Ends {
     /// Returns the ends of the last 60 seconds that the store confirmed: a failover may have lost
     /// them.
     pub(crate) fn recent(&self, now: Duration) -> Vec<SessionId> {
-        let mut state = lock(&self.state);
-        let is_old = |at: Duration| now.saturating_sub(at) > REMEMBERED_FOR;
-        while state.log.front().is_some_and(|(at, _)| is_old(*at)) {
-            state.log.pop_front();
-        }
-        state.log.iter().map(|(_, id)| *id).collect()
+        lock(&self.state).log.recent(now)
+    }
+
+    /// Returns the retirements of the last 60 seconds that the store confirmed.
+    pub(crate) fn recent_retirements(&self, now: Duration) -> Vec<Retired> {
+        lock(&self.state).retired.recent(now)
     }
 
     /// Accepts an end of all sessions that were created until `bound`. It is in progress until
@@ -172,7 +190,7 @@ impl Ends {
     /// Returns the cutoff of an end of all sessions in the last 60 seconds.
     pub(crate) fn recent_all(&self, now: Duration) -> Option<ServerTime> {
         let (at, cutoff) = lock(&self.state).all.confirmed?;
-        (now.saturating_sub(at) <= REMEMBERED_FOR).then_some(cutoff)
+        (!is_old(at, now)).then_some(cutoff)
     }
 
     fn publish_len(&self, state: &State) {
@@ -183,14 +201,11 @@ impl Ends {
 
 /// The most ends that wait for the store.
 pub(crate) const MAX_QUEUED: usize = 65_536;
-/// The most ends in the log.
-const MAX_LOGGED: usize = 65_536;
-/// The time for which a confirmed end is asserted again after a reconnection.
-pub(super) const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::log::REMEMBERED_FOR;
 
     fn id(number: u32) -> SessionId {
         let mut bytes = [0; 16];
@@ -212,6 +227,19 @@ mod tests {
         assert_eq!(ends.recent(REMEMBERED_FOR), [id(1)]);
         let later = REMEMBERED_FOR + Duration::from_millis(1);
         assert!(ends.recent(later).is_empty());
+    }
+
+    #[test]
+    fn a_retirement_is_asserted_again_for_a_minute() {
+        let ends = Ends::default();
+        let retired = Retired {
+            id: id(1),
+            target: id(2),
+        };
+        ends.retire(retired, Duration::ZERO);
+        assert_eq!(ends.recent_retirements(REMEMBERED_FOR), [retired]);
+        assert!(ends.recent(REMEMBERED_FOR).is_empty(), "it is not an end");
+        assert!(ends.recent_retirements(2 * REMEMBERED_FOR).is_empty());
     }
 
     #[test]

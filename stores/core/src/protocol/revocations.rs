@@ -6,7 +6,7 @@
 //! be lost by a failover. It does not know how a revocation is sent.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     sync::{
         Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -15,8 +15,9 @@ use std::{
 };
 
 use super::{
-    ends::{MAX_QUEUED, QueueFull, REMEMBERED_FOR},
+    ends::{MAX_QUEUED, QueueFull},
     lock,
+    log::Log,
 };
 use crate::revocation::Revocation;
 
@@ -31,7 +32,7 @@ pub(crate) struct Revocations {
 #[derive(Default)]
 struct State {
     queue: HashMap<Name, Queued>,
-    log: VecDeque<(Duration, Revocation)>,
+    log: Log<Revocation>,
     next: u64,
     next_attempt: Duration,
 }
@@ -94,10 +95,7 @@ impl Revocations {
             if known.is_some_and(|known| known.revocation.expires_at <= revocation.expires_at) {
                 state.queue.remove(&name(revocation));
             }
-            if state.log.len() >= MAX_QUEUED {
-                state.log.pop_front();
-            }
-            state.log.push_back((now, *revocation));
+            state.log.push(*revocation, now);
         }
         self.publish_len(&state);
     }
@@ -155,16 +153,7 @@ impl Revocations {
     /// Returns the revocations of the last 60 seconds that the store confirmed: a failover may have
     /// lost them.
     pub(crate) fn recent(&self, now: Duration) -> Vec<Revocation> {
-        let mut state = lock(&self.state);
-        let is_old = |at: Duration| now.saturating_sub(at) > REMEMBERED_FOR;
-        while state.log.front().is_some_and(|(at, _)| is_old(*at)) {
-            state.log.pop_front();
-        }
-        state
-            .log
-            .iter()
-            .map(|(_, revocation)| *revocation)
-            .collect()
+        lock(&self.state).log.recent(now)
     }
 
     fn publish_len(&self, state: &State) {
@@ -183,6 +172,7 @@ const RETRY: Duration = Duration::from_millis(250);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::log::REMEMBERED_FOR;
 
     fn revocation(number: u32) -> Revocation {
         let mut key = [0; 16];

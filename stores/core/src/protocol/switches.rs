@@ -23,6 +23,10 @@ pub enum Rule {
     FenceOfOperations,
     /// L1 is emptied, and operations are void, when the channel is established again.
     FenceAtReconnection,
+    /// Retirements of the last minute are asserted again after a reconnection.
+    RetirementsAgain,
+    /// Ends at the session limit are asserted again after a reconnection.
+    LimitEndsAgain,
 }
 
 impl Rules {

@@ -1,11 +1,12 @@
 //! Closing a tiered cache.
 //!
-//! Invariant: after a close no verb writes, and what was queued is sent or counted. It does not
-//! know the rest of the application's shutdown.
+//! Invariant: after a close no verb writes, and what was queued is sent or counted. The number of
+//! ends that are lost without a close is logged. It does not know the rest of the application's
+//! shutdown.
 
 use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
 
-use super::{TieredCache, driver, inner::Inner};
+use super::{Owner, TieredCache, driver, inner::Inner};
 use crate::environment::{First, race};
 
 impl TieredCache {
@@ -22,16 +23,33 @@ impl TieredCache {
             Ok(())
         });
         let _ = flush.await;
-        self.unconfirmed_ends()
+        inner.unconfirmed_ends()
     }
 
     pub(super) fn unconfirmed_ends(&self) -> usize {
-        let ends = &self.inner().ends;
-        ends.queued() + usize::from(ends.is_all_queued()) + self.inner().revocations.queued()
+        self.inner().unconfirmed_ends()
+    }
+}
+
+impl Drop for Owner {
+    /// Logs the ends that are lost, unless [`TieredCache::close`] has returned their number.
+    fn drop(&mut self) {
+        let unconfirmed = self.inner.unconfirmed_ends();
+        if unconfirmed > 0 && !self.inner.is_closed.load(Ordering::Relaxed) {
+            tracing::warn!(
+                unconfirmed,
+                "a tiered cache was dropped before the store confirmed all ends; await \
+                 `TieredCache::close` first"
+            );
+        }
     }
 }
 
 impl Inner {
+    fn unconfirmed_ends(&self) -> usize {
+        self.ends.queued() + usize::from(self.ends.is_all_queued())
+    }
+
     async fn flush(self: &Arc<Self>, until: Duration) {
         let span = until.saturating_sub(self.env.now());
         let work = async {

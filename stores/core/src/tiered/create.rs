@@ -18,8 +18,8 @@ use super::{
     write::{MAX_IDS, no_random_bytes},
 };
 use crate::{
-    protocol::operations::Ticket,
-    store::{Lifetime, NewRecord, ServerTime, SessionLimit, StoreError},
+    protocol::{operations::Ticket, switches::Rule},
+    store::{Created, Lifetime, NewRecord, ServerTime, SessionLimit, StoreError},
 };
 
 /// A session to create, with all that its record needs.
@@ -204,9 +204,15 @@ impl Inner {
             limit: self.session_limit(),
             replaces: new.replaces,
         };
-        let ticket = self.begin(&issued.id)?;
+        let (ticket, generation) = (self.begin(&issued.id)?, self.lease.generation());
         let create = self.store.create(&record, self.not_after(deadline));
         let result = self.call(Verb::Write, deadline, create).await;
+        if let Ok(Created {
+            ended: Some(id), ..
+        }) = result
+        {
+            self.ended_at_limit(id, generation);
+        }
         match result.and_then(|created| self.check_cutoff(new, created.now)) {
             Ok(()) => Ok(CreatedSession {
                 issued,
@@ -220,6 +226,18 @@ impl Inner {
                 Err(error)
             }
         }
+    }
+
+    /// Records the end of a session that the store ended at the limit. It holds whether or not the
+    /// new session can be used.
+    fn ended_at_limit(self: &Arc<Self>, id: SessionId, generation: u64) {
+        let handle = self.known_handle(&id);
+        self.forget(&id);
+        if self.settings.rules.has(Rule::LimitEndsAgain) {
+            // Queued if the server may have been replaced since.
+            let _ = self.record_end(id, generation);
+        }
+        let _ = self.report(Ok(true), handle, EndReason::SessionLimit);
     }
 
     /// Returns a new session as L1 takes it.

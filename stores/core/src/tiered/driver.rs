@@ -382,9 +382,16 @@ impl Inner {
         self.l1.invalidate_all();
     }
 
-    /// Sends the queued ends and those of the last minute. Returns true if all are confirmed.
+    /// Sends the queued ends, and the ends and retirements of the last minute. Returns true if all
+    /// are confirmed.
     pub(crate) async fn send_all_ends(self: &Arc<Self>) -> bool {
         let now = self.env.now();
+        // Before the ends: the end of an old id then reaches the session that replaced it.
+        if self.settings.rules.has(Rule::RetirementsAgain)
+            && !self.retire_again(self.ends.recent_retirements(now)).await
+        {
+            return false;
+        }
         let recent = self.ends.recent(now);
         let cutoff = self.ends.recent_all(now);
         if let Some(cutoff) = cutoff

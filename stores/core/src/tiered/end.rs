@@ -166,7 +166,7 @@ impl Inner {
         }
     }
 
-    fn report(
+    pub(super) fn report(
         &self,
         is_ended: Result<bool, Error>,
         handle: Option<Handle>,
@@ -234,6 +234,20 @@ impl Inner {
         Ok(false)
     }
 
+    /// Records an end that the store made within another call, which began in a generation. It is
+    /// queued if the server may have been replaced since.
+    ///
+    /// # Errors
+    /// Those of [`check_generation`](Self::check_generation), after which the end is in the queue.
+    pub(super) fn record_end(&self, id: SessionId, generation: u64) -> Result<(), StoreError> {
+        let checked = self.check_generation(generation);
+        match &checked {
+            Ok(()) => self.ends.confirm(&id, self.env.now()),
+            Err(_) => self.end_later(id),
+        }
+        checked
+    }
+
     fn leave_queued(&self, id: &SessionId) -> Result<bool, Error> {
         self.ends.release(id);
         Err(Error::Unreachable)
@@ -251,13 +265,13 @@ impl Inner {
         expected: Version,
     ) -> Result<(), Error> {
         let deadline = self.commit_deadline();
-        let handle = self.known_handle(&id);
+        let (handle, generation) = (self.known_handle(&id), self.lease.generation());
         let end = self.store.end_if_unchanged(id, expected);
-        match self.call(Verb::End, deadline, end).await {
-            Ok(_) => {
+        let ended = self.call(Verb::End, deadline, end).await;
+        // A failover may lose it, like any end.
+        match ended.and_then(|_| self.record_end(id, generation)) {
+            Ok(()) => {
                 self.forget(&id);
-                // A failover may lose it, like any end.
-                self.ends.confirm(&id, self.env.now());
                 let _ = self.report(Ok(true), handle, EndReason::Requested);
                 Ok(())
             }

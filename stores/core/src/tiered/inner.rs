@@ -134,6 +134,16 @@ impl Inner {
         self.check_up()
     }
 
+    /// Fails if the channel was lost since a generation, or is another one: a reply may be that of a
+    /// server which has been replaced since, so it confirms nothing.
+    pub(crate) fn check_generation(&self, generation: u64) -> Result<(), StoreError> {
+        if self.lease.generation() == generation {
+            Ok(())
+        } else {
+            Err(StoreError::Unreachable("the channel was lost".into()))
+        }
+    }
+
     /// Returns the deadline of a commit that begins now.
     pub(crate) fn commit_deadline(&self) -> Duration {
         self.env.now() + 2 * self.settings.timeout

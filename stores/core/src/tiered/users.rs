@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     environment::join_all,
+    protocol::ends::Retired,
     store::{BoxFuture, Lifetime, ServerTime, StoreError, UserIds},
 };
 
@@ -141,22 +142,60 @@ impl Inner {
         if self.ends.is_queued(&id) {
             return Err(Error::Gone);
         }
+        let generation = self.lease.generation();
         let created = self.create_in_store(&new, deadline).await?;
         let (issued, handle) = (created.issued, created.session.handle());
-        let alias = self.alias(issued.id, Duration::ZERO);
-        let not_after = self.not_after(deadline);
-        let retire = self.store.retire(id, Some(version), alias, not_after);
-        if let Err(error) = self.call(Verb::Write, deadline, retire).await {
+        let target = issued.id;
+        let retired = match self.check_generation(generation) {
+            Ok(()) => {
+                let retired = Retired { id, target };
+                self.retire(retired, Some(version), deadline).await
+            }
+            failed => failed,
+        };
+        // Both calls were executed by one server, which the channel has not left since.
+        if let Err(error) = retired.and_then(|()| self.check_generation(generation)) {
             self.discard_created(created);
             if error == StoreError::Conflict {
                 self.outdate(&id, Version::new(version.get().saturating_add(1)));
             }
             return Err(self.public(&error));
         }
+        self.ends.retire(Retired { id, target }, self.env.now());
         self.forget(&id);
         self.install_created(created);
         self.l1.emit(EventKind::SignedIn, Some(handle));
         Ok(self.signed_now(issued))
+    }
+
+    async fn retire(
+        &self,
+        retired: Retired,
+        expected: Option<Version>,
+        deadline: Duration,
+    ) -> Result<(), StoreError> {
+        let alias = self.alias(retired.target, Duration::ZERO);
+        let not_after = self.not_after(deadline);
+        let retire = self.store.retire(retired.id, expected, alias, not_after);
+        self.call(Verb::Write, deadline, retire).await.map(|_| ())
+    }
+
+    /// Repeats retirements that the store confirmed. Returns true if each is in force.
+    ///
+    /// The new session need not exist: it may have ended since, or a failover has lost it too. The
+    /// visitor has the new token, so the old one must open nothing in any case.
+    pub(super) async fn retire_again(&self, retired: Vec<Retired>) -> bool {
+        let mut is_in_force = true;
+        for group in retired.chunks(PIPELINED) {
+            let deadline = self.commit_deadline();
+            let calls = group.iter().map(|retired| -> BoxFuture<'_, _> {
+                Box::pin(self.retire(*retired, None, deadline))
+            });
+            is_in_force &= join_all(calls).await.iter().all(|result| {
+                matches!(result, Ok(()) | Err(StoreError::Gone | StoreError::Rotated))
+            });
+        }
+        is_in_force
     }
 
     /// Returns the ids of a user's sessions whose sign-in was at `up_to` or before: one page.
@@ -236,5 +275,5 @@ fn continued(old: &Fetched, life_left: Duration, is_renewed: bool) -> Lifetime {
 
 /// The number of times that a sign-in is tried while other requests save to the session.
 const MAX_ATTEMPTS: usize = 4;
-/// The number of reads that do not wait for each other.
+/// The number of calls that do not wait for each other.
 const PIPELINED: usize = 64;

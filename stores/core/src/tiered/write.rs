@@ -235,8 +235,10 @@ impl Inner {
         let found = self.fetch_current(id, expected, deadline).await?;
         let spans = self.l1.change_timeouts(&found.session, timeouts);
         if spans.life_left.is_zero() {
+            let generation = self.lease.generation();
             let end = self.store.end_if_unchanged(id, expected);
             self.call(Verb::End, deadline, end).await?;
+            self.record_end(id, generation)?;
             return Ok(None);
         }
         let sealed = self.seal(&found.session, next, &found.data)?;

@@ -50,4 +50,14 @@ fn without_a_fence_at_reconnection_l1_keeps_what_it_missed() {
     assert_needed(Rule::FenceAtReconnection, Kind::Network);
 }
 
+#[test]
+fn without_retirements_again_a_failover_opens_the_session_before_a_sign_in() {
+    assert_needed(Rule::RetirementsAgain, Kind::Disasters);
+}
+
+#[test]
+fn without_limit_ends_again_a_failover_brings_back_what_ended_at_the_limit() {
+    assert_needed(Rule::LimitEndsAgain, Kind::Disasters);
+}
+
 const MAX_SEEDS: u64 = 1_000;

@@ -32,11 +32,19 @@ impl Request {
         }
         let tokens = self.change(lineage, |lineage| lineage.tokens.clone());
         for token in tokens {
-            let is_ended = self.change(lineage, |lineage| lineage.is_ended_for(&token));
+            let (is_ended, is_closed) = self.change(lineage, |lineage| {
+                let is_closed = lineage.closed_by(&token).is_some();
+                (lineage.is_ended_for(&token), is_closed)
+            });
             let opened = self.open_with(lineage, &token).await;
             if is_ended && opened.is_some() {
                 self.schedule.violate(&format!(
                     "lineage {lineage} was ended and is open at the end"
+                ));
+            }
+            if is_closed && opened.is_some() {
+                self.schedule.violate(&format!(
+                    "lineage {lineage} is opened at the end by a token from before a sign-in"
                 ));
             }
         }

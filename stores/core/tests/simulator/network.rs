@@ -56,6 +56,10 @@ struct State {
     faults: Vec<Duration>,
     /// The ids whose end was sent.
     ended: HashSet<[u8; 16]>,
+    /// The ids of which the node learned that the store ended them at the limit.
+    ended_at_limit: HashSet<[u8; 16]>,
+    /// Those of them that were not taken, with the times.
+    limit_ends: Vec<(Duration, SessionId)>,
 }
 
 impl Network {
@@ -71,6 +75,8 @@ impl Network {
             closed: 0,
             faults: Vec::new(),
             ended: HashSet::new(),
+            ended_at_limit: HashSet::new(),
+            limit_ends: Vec::new(),
         };
         Self(Arc::new(Shared {
             world,
@@ -89,6 +95,33 @@ impl Network {
     /// Returns true if the end of an id was sent.
     pub fn has_ended(&self, id: &SessionId) -> bool {
         self.state().ended.contains(&id.to_bytes())
+    }
+
+    /// Returns true if the node learned that the store ended an id at the limit.
+    pub fn has_ended_at_limit(&self, id: &SessionId) -> bool {
+        self.state().ended_at_limit.contains(&id.to_bytes())
+    }
+
+    /// Returns the ends at the limit that the node has learned of since the last call.
+    pub fn take_limit_ends(&self) -> Vec<(Duration, SessionId)> {
+        std::mem::take(&mut self.state().limit_ends)
+    }
+
+    /// Forgets the ends that the node knew before it was restarted.
+    pub fn forget_ends(&self) {
+        let mut state = self.state();
+        state.ended.clear();
+        state.ended_at_limit.clear();
+        state.limit_ends.clear();
+    }
+
+    /// Takes the reply to a creation on the side of the node.
+    fn created(&self, created: Created) {
+        let Some(id) = created.ended else { return };
+        let now = self.0.world.now();
+        let mut state = self.state();
+        state.ended_at_limit.insert(id.to_bytes());
+        state.limit_ends.push((now, id));
     }
 
     /// Sets the longest delay of calls, and the percentage of those that are lost.
@@ -314,7 +347,7 @@ impl Store for Network {
             replaces,
             ..
         } = *new;
-        self.send(move |store| {
+        let sent = self.send(move |store| {
             Box::pin(async move {
                 let new = NewRecord {
                     id,
@@ -331,7 +364,8 @@ impl Store for Network {
                 };
                 store.create(&new, not_after).await
             })
-        })
+        });
+        Box::pin(async move { sent.await.inspect(|created| self.created(*created)) })
     }
 
     fn save<'a>(

@@ -245,9 +245,7 @@ impl Request {
             self.issued(&issued);
             let now = self.now();
             self.change(lineage, |lineage| {
-                lineage.tokens.push(issued.token);
-                lineage.id = issued.id;
-                lineage.renamed = now;
+                lineage.rename(issued.id, issued.token, now, None);
             });
         }
     }
@@ -271,15 +269,14 @@ impl Request {
         if let Ok(issued) = &result {
             self.issued(issued);
         }
-        let now = self.now();
+        self.schedule.take_limit_ends();
+        let (now, owner) = (self.now(), self.owner);
         self.change(lineage, |lineage| {
             lineage.signing_in -= 1;
             match result {
                 Ok(issued) => {
-                    lineage.tokens.push(issued.token);
-                    lineage.id = issued.id;
+                    lineage.rename(issued.id, issued.token, now, Some(owner));
                     lineage.user = Some(user);
-                    lineage.renamed = now;
                 }
                 Err(Error::Unreachable) => lineage.is_user_uncertain = true,
                 Err(_) => {}
@@ -293,6 +290,7 @@ impl Request {
         };
         let token = self.token(lineage);
         let id = self.change(lineage, |lineage| lineage.id);
+        let forks = self.schedule.forks(lineage);
         let (by, result) = if self.schedule.random(|random| random.chance(50)) {
             let value = token.as_str().as_bytes();
             (token, self.cache.end_by_token(value).await)
@@ -300,15 +298,15 @@ impl Request {
             (self.cache.l1().sign(&id), self.cache.end(&id).await)
         };
         self.answered("end", self.began, 2, &result);
-        self.ended(lineage, by, &result);
+        self.ended(lineage, by, forks, &result);
     }
 
     /// Records the answer of an end. An end of an id that leads nowhere says nothing about it.
-    fn ended(&self, lineage: usize, token: Token, result: &Result<bool, Error>) {
+    fn ended(&self, lineage: usize, token: Token, forks: Vec<usize>, result: &Result<bool, Error>) {
         let (now, owner) = (self.now(), self.owner);
         let is_bound = self.change(lineage, |lineage| lineage.tokens.len() == 1);
         self.change(lineage, |lineage| match result {
-            Ok(true) => lineage.end_by(token, now, owner),
+            Ok(true) => lineage.end_by(token, forks, now, owner),
             // Only a lineage that never changed its id is ended for certain by any of its ids.
             Err(Error::Unreachable) if is_bound && lineage.sign_ins == 0 => {
                 lineage.queue_end(owner);
@@ -324,13 +322,13 @@ impl Request {
         if self.change(lineage, |lineage| lineage.is_calm) {
             return;
         }
-        let began = self.now();
+        let (began, forks) = (self.now(), self.schedule.forks(lineage));
         let end = self.cache.end_if_unchanged(&record.id, record.version);
         let result = end.await;
         self.answered("end_if_unchanged", began, 2, &result);
         if result.is_ok() {
             let token = self.cache.l1().sign(&record.id);
-            self.ended(lineage, token, &Ok(true));
+            self.ended(lineage, token, forks, &Ok(true));
         }
     }
 
@@ -379,12 +377,19 @@ impl Request {
         }
     }
 
-    /// Returns the node that asserts an end of a user's session again: none if it was not in the
-    /// list, because it had ended at the limit or expired early by a step of the clock.
+    /// Returns the node that asserts an end of a user's session again: the one at whose sign-in it
+    /// ended if that was at the limit, and none if it expired early by a step of the clock.
     fn ender(&self, id: &SessionId) -> Option<Owner> {
         if self.schedule.0.networks[self.node].has_ended(id) {
             return Some(self.owner);
         }
+        let state = self.schedule.state();
+        let nodes = state.nodes.iter().zip(&self.schedule.0.networks);
+        let mut at_limit = nodes.filter(|(_, network)| network.has_ended_at_limit(id));
+        if let Some((node, _)) = at_limit.next() {
+            return Some(node.owner);
+        }
+        drop(state);
         (!self.schedule.state().is_set_forward).then_some(NO_NODE)
     }
 

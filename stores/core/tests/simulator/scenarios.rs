@@ -6,8 +6,10 @@ use std::{
 };
 
 use bytes::BytesMut;
-use sessile::{Error, IssuedSession, KeyRing, SessionCache, Token};
-use sessile_store::{MemoryStore, ServerTime, StoreExt, StoreState, TieredCache, internals::Rules};
+use sessile::{Error, IssuedSession, KeyRing, SessionCache, SessionId, Token};
+use sessile_store::{
+    MemorySnapshot, MemoryStore, ServerTime, StoreExt, StoreState, TieredCache, internals::Rules,
+};
 
 use crate::{
     executor::{NETWORK, World},
@@ -57,6 +59,7 @@ impl Cluster {
             .max_session_size(1 << 10)
             .shards(4)
             .events(16)
+            .max_sessions_per_user(1)
             .keys(keys.clone())
             .clock(self.world.clock())
             .entropy(entropy)
@@ -98,6 +101,21 @@ impl Cluster {
         let cache = self.nodes[node].clone();
         self.wait(async move { cache.create(b"a cart").await })
             .expect("the store answers")
+    }
+
+    fn sign_in(&self, node: usize, id: SessionId) -> IssuedSession {
+        let cache = self.nodes[node].clone();
+        self.wait(async move { cache.sign_in(&id, "ada").await })
+            .expect("the store answers")
+    }
+
+    /// A replica with this content becomes the primary.
+    fn fail_over(&self, snapshot: MemorySnapshot) {
+        self.store.restore(snapshot);
+        self.pass(5_000);
+        for node in &self.nodes {
+            assert_eq!(node.store_health().state, StoreState::Up);
+        }
     }
 
     fn opens(&self, node: usize, issued: &IssuedSession) -> Result<bool, Error> {
@@ -290,6 +308,58 @@ fn the_metrics_and_the_close_tell_what_is_queued() {
     let cache = cluster.nodes[0].clone();
     let created = cluster.wait(async move { cache.create(b"").await });
     assert_eq!(created.err(), Some(Error::Unreachable));
+}
+
+#[test]
+fn a_sign_in_of_which_a_failover_lost_the_second_call_is_completed() {
+    let cluster = Cluster::new(2);
+    let visitor = cluster.create(0);
+    let cache = cluster.nodes[0].clone();
+    let signed_in = cluster.start(async move { cache.sign_in(&visitor.id, "ada").await });
+    while cluster.store.len() < 2 {
+        cluster.pass(1);
+    }
+    let half = cluster.store.snapshot();
+    cluster.pass(2_000);
+    let signed_in = signed_in.lock().expect("no panic").take();
+    let signed_in = signed_in.expect("it is over").expect("the store answers");
+    cluster.fail_over(half);
+    for node in 0..2 {
+        assert_eq!(cluster.opens(node, &visitor), Ok(false), "node {node}");
+        assert_eq!(cluster.opens(node, &signed_in), Ok(true), "node {node}");
+    }
+    let cache = cluster.nodes[1].clone();
+    let ended = cluster.wait(async move { cache.end(&visitor.id).await });
+    assert_eq!(ended, Ok(true), "the old id leads to the new session again");
+    assert_eq!(cluster.opens(0, &signed_in), Ok(false));
+}
+
+#[test]
+fn a_token_from_before_a_sign_in_that_a_failover_lost_opens_nothing() {
+    let cluster = Cluster::new(2);
+    let visitor = cluster.create(0);
+    let before = cluster.store.snapshot();
+    let signed_in = cluster.sign_in(0, visitor.id);
+    cluster.fail_over(before);
+    for node in 0..2 {
+        assert_eq!(cluster.opens(node, &visitor), Ok(false), "node {node}");
+        assert_eq!(cluster.opens(node, &signed_in), Ok(false), "it is lost");
+    }
+}
+
+#[test]
+fn an_end_at_the_session_limit_that_a_failover_lost_is_asserted_again() {
+    let cluster = Cluster::new(2);
+    let visitors = [0, 1].map(|node| cluster.create(node));
+    let first = cluster.sign_in(0, visitors[0].id);
+    let before = cluster.store.snapshot();
+    let second = cluster.sign_in(1, visitors[1].id);
+    assert_eq!(cluster.opens(0, &first), Ok(false), "the limit is 1");
+    assert_eq!(cluster.opens(0, &second), Ok(true));
+    cluster.fail_over(before);
+    for node in 0..2 {
+        assert_eq!(cluster.opens(node, &first), Ok(false), "node {node}");
+    }
 }
 
 /// The longest time that the slow read takes, in ms. This seed draws one longer than [`AHEAD`].

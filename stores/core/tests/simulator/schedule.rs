@@ -267,6 +267,7 @@ impl Schedule {
     fn restart(&self, node: usize) {
         let old = self.state().nodes[node].owner;
         self.0.world.kill(old);
+        self.0.networks[node].forget_ends();
         let started = self.start(node);
         let mut state = self.state();
         state.nodes[node] = started;
@@ -308,6 +309,7 @@ impl Schedule {
             network.close_calls();
             network.note_fault();
         }
+        self.take_limit_ends();
         self.0.store.restore(snapshot);
         let mut state = self.state();
         let live: Vec<_> = state.nodes.iter().map(|node| node.owner).collect();
@@ -315,10 +317,19 @@ impl Schedule {
             .lineages
             .iter_mut()
             .for_each(|lineage| lineage.lose_since(since, &live));
-        self.find_forks(&mut state);
+        let count = state.lineages.len();
+        drop(state);
+        for at in 0..count {
+            let forks = self.forks(at);
+            let lineage = &mut self.state().lineages[at];
+            if lineage.ended.is_some() || lineage.is_end_pending {
+                lineage.forks.extend(forks);
+            }
+        }
     }
 
-    fn find_forks(&self, state: &mut State) {
+    /// Returns the forks of a lineage that are in the store now.
+    pub fn forks(&self, lineage: usize) -> Vec<usize> {
         let mut sessions = HashSet::new();
         self.0.store.for_each_stored(|key, value| {
             // The second byte of a record is its kind: 1 is a session.
@@ -326,13 +337,28 @@ impl Schedule {
                 sessions.insert(key.to_vec());
             }
         });
-        let cache = state.nodes[0].cache.clone();
-        let names_session = |token: &Token| {
+        let state = self.state();
+        let cache = &state.nodes[0].cache;
+        state.lineages[lineage].find_forks(|token| {
             let candidate = cache.l1().verify_token(token.as_str().as_bytes());
             candidate.is_some_and(|found| sessions.contains(&found.id.to_bytes()[..]))
-        };
-        for lineage in &mut state.lineages {
-            lineage.find_forks(names_session);
+        })
+    }
+
+    /// Records the ends at the limit that nodes have learned of.
+    pub fn take_limit_ends(&self) {
+        let mut state = self.state();
+        let State {
+            nodes, lineages, ..
+        } = &mut *state;
+        for (node, network) in nodes.iter().zip(&self.0.networks) {
+            for (at, id) in network.take_limit_ends() {
+                let token = node.cache.l1().sign(&id);
+                let of_token = |lineage: &&mut Lineage| lineage.tokens.contains(&token);
+                if let Some(lineage) = lineages.iter_mut().find(of_token) {
+                    lineage.end_at_limit(token, at, node.owner);
+                }
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 -- ARGV  1 not_after  2 channel  3 first 16 bytes of the header  4 user hash, 16 bytes  5 label  6 data
 --       7 created, or ''  8 end of the lifetime, or ''  9 lifetime ms  10 idle timeout ms
 --       11 limit, 0 for none  12 policy  13 longest lifetime ms  14 id that does not count, or ''
+-- Returns the time, and the id that was ended to keep the limit.
 local now = server_time()
 if now > tonumber(ARGV[1]) then return fail('LATE') end
 if redis.call('EXISTS', KEYS[1]) == 1 then return fail('TAKEN') end
@@ -46,4 +47,4 @@ if index then
   local longest = math.max(tonumber(ARGV[13]), lifetime_end - now)
   if redis.call('PTTL', index) < longest then redis.call('PEXPIRE', index, longest) end
 end
-return now
+return { now, oldest or false }

@@ -47,10 +47,12 @@ local function put(key, header, rest, now)
   return true
 end
 
--- Turns a record into an alias.
+-- Turns a record into an alias. Without a grace period it is over at every time: the clock may be
+-- set back.
 local function put_alias(key, header, target, grace, remember, now)
+  local grace_until = grace > 0 and now + grace or 0
   local alias = header:sub(1, 1) .. '\2' .. header:sub(3, 3) .. '\0' .. header:sub(5)
-  redis.call('SET', key, alias .. target .. struct.pack('<I8', now + grace), 'PX', remember)
+  redis.call('SET', key, alias .. target .. struct.pack('<I8', grace_until), 'PX', remember)
 end
 
 local function remove(key, header)

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use sessile::{Error, IssuedSession};
+use sessile::{Error, IssuedSession, SessionLimitPolicy};
 use sessile_redis::RedisStore;
 
 use crate::support::{
-    node::{Node, Site, key, permit, until, url},
+    node::{Node, Site, answered, key, permit, until, until_within, url},
     proxy::{Behaviour, Lane, Proxy, Towards},
     sentinels::Sentinels,
     server::{self, Server},
@@ -32,15 +32,18 @@ fn sessions_return_after_a_failover_by_sentinels() {
         until("the replica has both", || {
             exists(&replica, &kept) && !exists(&replica, &ended)
         });
-        let fences = two.fences();
+        let fences = [&one, &two].map(Node::fences);
         primary.kill();
-        until("a fence", || two.fences() > fences);
-        for node in [&one, &two] {
-            until_within_a_minute(|| node.is_up());
-            assert_eq!(node.open(&kept), Ok(Some(b"cart".to_vec())), "{kind}");
-            assert_eq!(node.open(&ended), Ok(None), "{kind}");
+        for (node, fences) in [&one, &two].into_iter().zip(fences) {
+            until("a fence", || node.fences() > fences);
+            // L1 is empty then: what it opens afterwards is of the promoted server.
+            until_within(FAILOVER, "a failover", || node.is_up());
+            let opened = answered(|| node.open(&kept));
+            assert_eq!(opened, Ok(Some(b"cart".to_vec())), "{kind}");
+            assert_eq!(answered(|| node.open(&ended)), Ok(None), "{kind}");
         }
-        assert!(one.verbs.create(b"cart").is_ok(), "it is a primary");
+        let created = answered(|| one.verbs.create(b"cart"));
+        assert!(created.is_ok(), "{kind}: it is a primary");
     }
 }
 
@@ -79,8 +82,16 @@ impl Pair {
 
     /// Kills the primary and promotes the replica.
     pub fn fail_over(&mut self, nodes: [&Node; 2]) {
+        self.promote();
+        self.redirect(nodes);
+    }
+
+    fn promote(&mut self) {
         self.primary.kill();
         self.replica.command(&["REPLICAOF", "NO", "ONE"]);
+    }
+
+    fn redirect(&self, nodes: [&Node; 2]) {
         for node in nodes {
             node.proxy.redirect(self.replica.port());
         }
@@ -104,7 +115,65 @@ fn an_end_that_a_failover_lost_is_asserted_again() {
         one.until_up();
         assert!(!exists(&pair.replica, &session), "{kind}: not asserted");
         two.until_up();
-        assert_eq!(two.open(&session), Ok(None), "{kind}");
+        assert_eq!(answered(|| two.open(&session)), Ok(None), "{kind}");
+    }
+}
+
+#[test]
+fn what_a_sign_in_ended_is_asserted_again() {
+    for kind in server::kinds() {
+        let mut pair = Pair::start(kind);
+        let policy = SessionLimitPolicy::EndLeastRecentlyUsed;
+        let site = Site::limited(&pair.primary, 1, policy);
+        let [one, two] = [(); 2].map(|()| site.node(&pair.primary));
+        let [visitor, other] = [(); 2].map(|()| created(&one, &two));
+        let signed_in = one.verbs.sign_in(&visitor.id, "ada");
+        let signed_in = signed_in.expect("the store is up");
+        until("the replica has it", || exists(&pair.replica, &signed_in));
+        pair.stall();
+        let last = one.verbs.sign_in(&other.id, "ada");
+        let last = last.expect("the store is up");
+        let fences = one.fences();
+        pair.fail_over([&one, &two]);
+        assert!(!exists(&pair.replica, &last), "the sign-in was lost");
+        assert!(exists(&pair.replica, &signed_in), "the limit was 1");
+        until("a fence", || one.fences() > fences);
+        one.until_up();
+        assert!(!exists(&pair.replica, &signed_in), "{kind}: not asserted");
+        two.until_up();
+        for session in [&signed_in, &other, &last] {
+            assert_eq!(answered(|| two.open(session)), Ok(None), "{kind}");
+        }
+    }
+}
+
+#[test]
+fn a_sign_in_of_which_a_failover_lost_the_second_call_is_completed() {
+    for kind in server::kinds() {
+        let mut pair = Pair::start(kind);
+        let site = Site::new(&pair.primary);
+        let [one, two] = [(); 2].map(|()| site.node(&pair.primary));
+        let visitor = created(&one, &two);
+        // The record from before the sign-in, which the replica gets back.
+        let copy = ["COPY", &key(&visitor.id), "copy"];
+        assert_eq!(pair.primary.command(&copy), "1");
+        let signed_in = one.verbs.sign_in(&visitor.id, "ada");
+        let signed_in = signed_in.expect("the store is up");
+        let offset = || pair.primary.command(&["WAIT", "1", "10000"]);
+        assert_eq!(offset(), "1", "the replica has both calls");
+        let fences = one.fences();
+        pair.promote();
+        let restore = ["COPY", "copy", &key(&visitor.id), "REPLACE"];
+        assert_eq!(pair.replica.command(&restore), "1");
+        pair.redirect([&one, &two]);
+        until("a fence", || one.fences() > fences);
+        one.until_up();
+        two.until_up();
+        assert_eq!(answered(|| two.open(&visitor)), Ok(None), "{kind}");
+        let opened = answered(|| two.open(&signed_in));
+        assert_eq!(opened, Ok(Some(b"cart".to_vec())), "{kind}");
+        assert_eq!(answered(|| two.verbs.end(&visitor.id)), Ok(true));
+        assert_eq!(answered(|| two.open(&signed_in)), Ok(None), "{kind}");
     }
 }
 
@@ -136,7 +205,7 @@ fn with_wait_an_end_that_no_replica_has_is_not_acknowledged() {
         });
         assert!(!exists(&pair.replica, &session), "{kind}");
         two.until_up();
-        assert_eq!(two.open(&session), Ok(None), "{kind}");
+        assert_eq!(answered(|| two.open(&session)), Ok(None), "{kind}");
     }
 }
 
@@ -163,7 +232,8 @@ fn a_primary_without_the_replicas_that_it_must_have_is_given_up() {
         replica.start_again();
         replica.replicate(&primary);
         node.until_up();
-        assert_eq!(node.open(&session), Ok(Some(b"cart".to_vec())));
+        let opened = answered(|| node.open(&session));
+        assert_eq!(opened, Ok(Some(b"cart".to_vec())), "{kind}");
     }
 }
 
@@ -177,10 +247,5 @@ fn exists(server: &Server, session: &IssuedSession) -> bool {
     server.command(&["EXISTS", &key(&session.id)]) == "1"
 }
 
-fn until_within_a_minute(mut condition: impl FnMut() -> bool) {
-    let deadline = std::time::Instant::now() + Duration::from_secs(60);
-    while !condition() {
-        assert!(std::time::Instant::now() < deadline, "no failover");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
+/// The time that three Sentinels may take.
+const FAILOVER: Duration = Duration::from_secs(60);

@@ -1,11 +1,13 @@
 //! Random operations on three nodes, and a model of what each must answer.
 
-use std::env;
+use std::{env, time::Duration};
 
 use sessile::{Error, IssuedSession, SessionLimitPolicy, Version};
+use sessile_redis::RedisStore;
 
 use crate::support::{
-    node::{Node, Site, until},
+    node::{Node, Site, until, url},
+    proxy::Proxy,
     server::{self, Server},
 };
 
@@ -20,6 +22,7 @@ struct Live {
 /// The operations of one run. They follow each other, so the model knows the answers; a node may
 /// answer with what it knew before until the message has arrived.
 struct History {
+    policy: SessionLimitPolicy,
     nodes: [Node; 3],
     live: Vec<Live>,
     /// Tokens that open nothing: of ended sessions, and from before a rotation or a sign-in.
@@ -31,25 +34,44 @@ struct History {
 #[test]
 fn random_operations_on_three_nodes_agree_with_a_model() {
     let seed = number("SESSILE_RIG_SEED", 1);
-    let operations = number("SESSILE_RIG_OPERATIONS", 3_000);
+    let operations = number("SESSILE_RIG_OPERATIONS", 2_000);
+    let policies = [
+        SessionLimitPolicy::Reject,
+        SessionLimitPolicy::EndLeastRecentlyUsed,
+    ];
     for kind in server::kinds() {
-        println!("{kind}: seed {seed}, {operations} operations");
-        let server = Server::start(kind, &[]);
-        let site = Site::limited(&server, LIMIT, SessionLimitPolicy::Reject);
-        let mut history = History {
-            nodes: [(); 3].map(|()| site.node(&server)),
-            live: Vec::new(),
-            dead: Vec::new(),
-            random: seed,
-        };
-        for _ in 0..operations {
-            history.step();
+        for policy in policies {
+            println!("{kind}: {policy:?}, seed {seed}, {operations} operations");
+            let server = Server::start(kind, &[]);
+            let mut history = History::new(&server, policy, seed);
+            for _ in 0..operations {
+                history.step();
+            }
+            history.check();
         }
-        history.check();
     }
 }
 
 impl History {
+    fn new(server: &Server, policy: SessionLimitPolicy, seed: u64) -> Self {
+        let site = Site::limited(server, LIMIT, policy);
+        // The model knows the outcome of each call only if all are answered.
+        let patience = Duration::from_secs(5);
+        let nodes = [(); 3].map(|()| {
+            let proxy = Proxy::start(server.port());
+            let store = RedisStore::builder(&url(proxy.port())).timeout(patience);
+            let store = store.build().expect("valid settings");
+            site.over(store, proxy, |builder| builder.timeout(patience))
+        });
+        Self {
+            policy,
+            nodes,
+            live: Vec::new(),
+            dead: Vec::new(),
+            random: seed,
+        }
+    }
+
     fn step(&mut self) {
         match self.below(100) {
             0..=19 => self.create(),
@@ -94,7 +116,7 @@ impl History {
     fn rotate(&mut self) {
         let Some(at) = self.choose() else { return };
         let id = self.live[at].issued.id;
-        let rotated = self.node().verbs.rotate(&id, std::time::Duration::ZERO);
+        let rotated = self.node().verbs.rotate(&id, Duration::ZERO);
         self.replace(at, rotated.expect("the session exists"));
     }
 
@@ -103,14 +125,30 @@ impl History {
             return;
         };
         let user = self.below(USERS);
-        let id = self.live[at].issued.id;
-        let signed_in = self.node().verbs.sign_in(&id, &name(user));
-        if self.count(user) >= LIMIT {
+        let (id, node) = (self.live[at].issued.id, self.below(3));
+        let signed_in = self.nodes[node].verbs.sign_in(&id, &name(user));
+        let is_full = self.count(user) >= LIMIT;
+        if is_full && self.policy == SessionLimitPolicy::Reject {
             assert_eq!(signed_in.map(|_| ()), Err(Error::TooManySessions));
             return;
         }
         self.replace(at, signed_in.expect("the user has room"));
         self.live[at].user = Some(user);
+        if is_full {
+            self.lose_one(user, node);
+        }
+    }
+
+    /// Finds the session that the store ended at the limit. The node of the sign-in knows it at
+    /// once.
+    fn lose_one(&mut self, user: usize, node: usize) {
+        let node = &self.nodes[node];
+        let is_lost =
+            |session: &Live| session.user == Some(user) && node.open(&session.issued) == Ok(None);
+        let lost = self.live.extract_if(.., |session| is_lost(session));
+        let lost: Vec<_> = lost.map(|session| session.issued).collect();
+        assert_eq!(lost.len(), 1, "sessions of user {user} at the limit");
+        self.dead.extend(lost);
     }
 
     fn end(&mut self) {

@@ -1,6 +1,6 @@
 //! The store against the contract suite.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sessile_redis::RedisStore;
 use sessile_store::contract::Contract;
@@ -16,7 +16,11 @@ pub async fn check(store: RedisStore) {
 #[tokio::test]
 async fn every_server_keeps_the_contract() {
     for kind in server::kinds() {
-        check(Server::start(kind, &[]).store()).await;
+        let server = Server::start(kind, &[]);
+        let patient = RedisStore::builder(&server.url()).timeout(Duration::from_secs(5));
+        check(patient.build().expect("valid settings")).await;
+        // The suite calls each script.
+        assert_eq!(server.unknown_scripts(), 0, "{kind}: loaded at the start");
     }
 }
 
@@ -29,7 +33,7 @@ async fn the_contract_needs_no_more_than_the_documented_permissions() {
         let command: Vec<&str> = user.into_iter().chain(rules).collect();
         server.command(&command);
         let url = server.url().replace("://", "://app:secret@");
-        let seconds = std::time::Duration::from_secs;
+        let seconds = Duration::from_secs;
         let store = RedisStore::builder(&url)
             .timeout(seconds(5))
             .wait(1, seconds(1));

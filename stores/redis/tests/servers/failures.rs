@@ -49,11 +49,11 @@ async fn a_killed_connection_ends_the_watch() {
         let server = Server::start(kind, &[]);
         let store = server.store();
         let mut watch = Watch::start(&store).await;
-        assert!(store.is_connected());
+        assert!(store.health().is_connected);
         server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
         let error = watch.end().await;
         assert!(matches!(error, StoreError::Unreachable(_)), "{error}");
-        assert!(!store.is_connected());
+        assert!(!store.health().is_connected);
         let read = store.read(anonymous(b"").id).await;
         assert!(matches!(read, Err(StoreError::Unreachable(_))));
         // Another watch connects again.
@@ -237,8 +237,35 @@ async fn a_server_that_evicts_is_reported() {
         let server = Server::start(kind, &policy);
         let store = server.store();
         let _watch = Watch::start(&store).await;
-        let info = store.server().expect("it is connected");
+        let health = store.health();
+        let info = health.server.expect("it is connected");
         assert_eq!(info.eviction_policy, "allkeys-lru");
+        let warning = health.warning.expect("an operator should know");
+        assert!(warning.contains("noeviction"), "{warning}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_health_tells_which_server_it_is() {
+    for kind in server::kinds() {
+        let mut server = Server::start(kind, &[]);
+        let replica = Server::start(kind, &[]);
+        replica.replicate(&server);
+        let store = server.store();
+        assert_eq!(store.health().server, None, "it was never connected");
+        let mut watch = Watch::start(&store).await;
+        let health = store.health();
+        assert!(health.is_connected && health.warning.is_none());
+        let info = health.server.expect("it is connected");
+        assert_eq!((info.name.as_str(), info.replicas), (kind, 1));
+        assert!(
+            info.version
+                .starts_with(|digit: char| digit.is_ascii_digit())
+        );
+        server.kill();
+        watch.end().await;
+        let health = store.health();
+        assert!(!health.is_connected && health.server == Some(info));
     }
 }
 
@@ -255,5 +282,6 @@ async fn scripts_are_loaded_again_after_the_server_forgot_them() {
             .expect("it is fresh");
         server.command(&["SCRIPT", "FLUSH"]);
         assert!(save(&store, new.id).await.is_ok());
+        assert_eq!(server.unknown_scripts(), 1, "{kind}: the call was repeated");
     }
 }

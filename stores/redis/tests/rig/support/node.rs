@@ -164,11 +164,28 @@ pub fn calls(server: &Server, command: &str) -> u64 {
     number.map_or(0, |number| number.parse().expect("a number"))
 }
 
+/// Repeats a request while the store cannot be reached, for at most a minute. A node that is up
+/// after a failover may lose its connections once more: Sentinels close them, and a server that was
+/// promoted may be slow at first.
+pub fn answered<T>(mut request: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+    let mut answer = Err(Error::Unreachable);
+    until_within(Duration::from_secs(60), "an answer", || {
+        answer = request();
+        !matches!(answer, Err(Error::Unreachable))
+    });
+    answer
+}
+
 /// Waits until a condition holds, for at most 20 seconds.
-pub fn until(name: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+pub fn until(name: &str, condition: impl FnMut() -> bool) {
+    until_within(Duration::from_secs(20), name, condition);
+}
+
+/// Waits until a condition holds.
+pub fn until_within(limit: Duration, name: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
     while !condition() {
-        assert!(Instant::now() < deadline, "{name}: not within 20 s");
+        assert!(Instant::now() < deadline, "{name}: not within {limit:?}");
         thread::sleep(Duration::from_millis(2));
     }
 }

@@ -104,6 +104,13 @@ impl Server {
         redis::from_redis_value(reply).unwrap_or_default()
     }
 
+    /// Returns the number of calls of scripts that the server did not know.
+    pub fn unknown_scripts(&self) -> u64 {
+        let errors = self.command(&["INFO", "errorstats"]);
+        let number = errors.lines().find_map(|line| line.strip_prefix(UNKNOWN));
+        number.map_or(0, |number| number.parse().expect("a number"))
+    }
+
     /// Returns true if the server loads its data, or has not begun to.
     pub fn is_loading(&self) -> bool {
         let client = redis::Client::open(self.url()).expect("a valid URL");
@@ -184,6 +191,9 @@ impl Drop for Server {
         }
     }
 }
+
+/// The counter of calls of unknown scripts.
+const UNKNOWN: &str = "errorstat_NOSCRIPT:count=";
 
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -26,11 +26,29 @@ impl Sink for Changes {
 }
 
 impl Watch {
-    /// Starts a watch and waits until it is subscribed.
+    /// Starts a watch and waits until it is subscribed. A busy machine may need several attempts, as
+    /// a node makes them.
     pub async fn start(store: &RedisStore) -> Self {
-        let mut watch = Self::begin(store);
-        watch.until("the subscription", Change::Subscribed).await;
-        watch
+        for _ in 0..20 {
+            let mut watch = Self::begin(store);
+            if watch.is_subscribed().await {
+                return watch;
+            }
+            let error = watch.end().await;
+            assert!(matches!(error, StoreError::Unreachable(_)), "{error}");
+        }
+        panic!("no subscription in 20 attempts");
+    }
+
+    /// Waits until the watch is subscribed or has ended.
+    async fn is_subscribed(&self) -> bool {
+        loop {
+            let is_subscribed = self.seen().contains(&Change::Subscribed);
+            if is_subscribed || self.task.as_ref().is_none_or(JoinHandle::is_finished) {
+                return is_subscribed;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Starts a watch that may fail.
