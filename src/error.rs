@@ -62,6 +62,12 @@ pub enum Error {
     /// Reserved: the store of a tiered cache cannot be reached. A
     /// [`SessionCache`](crate::SessionCache) never returns this. The HTTP status is 503.
     Unreachable,
+    /// Reserved: the store of a tiered cache cannot do that. A
+    /// [`SessionCache`](crate::SessionCache) never returns this.
+    Unsupported {
+        /// What it cannot do.
+        verb: &'static str,
+    },
 }
 
 /// Errors of [`SessionCacheBuilder::build`](crate::SessionCacheBuilder::build). Each text names the
@@ -283,6 +289,9 @@ impl fmt::Display for Error {
             }
             Self::LabelTooLong { given, max } => {
                 return write!(f, "`label` must be at most {max} bytes, got {given}");
+            }
+            Self::Unsupported { verb } => {
+                return write!(f, "session store does not support {verb}");
             }
             Self::Gone => "session does not exist, or no longer exists",
             Self::Rotated => {

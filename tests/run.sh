@@ -96,6 +96,7 @@ valkey() {
 }
 package redis-server redis-server || skip "the store on Redis" "no redis-server"
 valkey || skip "the store on Valkey" "no valkey-server"
+package memcached memcached || skip "the store on Memcached" "no memcached"
 # With killed servers down for a minute: SESSILE_RIG_DOWN_SECONDS=60 cargo test -p sessile-redis
 step "tests" cargo_tests --all-features
 step "lost updates over HTTP, at length" env SESSILE_CONTRACT_ROUNDS=100000 \
@@ -108,7 +109,7 @@ if rustc --version | grep -q '^rustc 1\.95\.'; then
 else
     skip "public API listing" "not Rust 1.95"
 fi
-step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features -p sessile -p sessile-web -p sessile-tower -p sessile-store -p sessile-redis
+step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features -p sessile -p sessile-web -p sessile-tower -p sessile-store -p sessile-redis -p sessile-memcached
 
 # Computes MACs without the CPU's SHA instructions.
 step "cookie tests on portable SHA-256" env RUSTFLAGS='--cfg sha2_backend="soft"' \
@@ -154,7 +155,7 @@ fi
 if ! has_fuzzer; then
     skip "fuzzing" "no cargo-fuzz"
 else
-    for target in header token heap wheel engine record; do
+    for target in header token heap wheel engine record memcached; do
         mkdir -p "$logs/$target"
         step "fuzzing the $target" fuzz "$target"
     done

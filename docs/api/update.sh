@@ -36,6 +36,7 @@ update sessile-web axum,testing
 update sessile-tower axum,testing
 update sessile-store contract
 update sessile-redis ""
+update sessile-memcached ""
 if [ "$status" != 0 ]; then
     echo "The public API has changed. If that is intended, run docs/api/update.sh and commit the result."
 fi

@@ -89,6 +89,12 @@ fn texts_of_error() {
                 Error::Unreachable,
                 "session store cannot be reached; try again later",
             ),
+            (
+                Error::Unsupported {
+                    verb: "the list of a user's sessions",
+                },
+                "session store does not support the list of a user's sessions",
+            ),
         ],
     );
 }

@@ -63,6 +63,42 @@ pub(crate) struct EntryUser<'a> {
     pub(crate) start: Tick,
 }
 
+/// The word before the data of a tiered cache's entry.
+///
+/// ```text
+///  bit 0 creation │ 32 place │ 48 lag
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// The creation of the session.
+    pub(crate) birth: Tick,
+    /// The place of the id, of which the number of the shard is only a part.
+    pub(crate) place: Place,
+    /// The time from the command that returned the session to its installation. No command takes
+    /// the maximum, 109 minutes.
+    pub(crate) lag: u16,
+}
+
+impl Origin {
+    #[inline(always)]
+    pub(crate) fn unpack(word: u64) -> Self {
+        Self {
+            birth: word as Tick,
+            place: (word >> PLACE_SHIFT) as Place,
+            lag: (word >> LAG_SHIFT) as u16,
+        }
+    }
+
+    fn pack(self) -> u64 {
+        let place = u64::from(self.place) << PLACE_SHIFT;
+        u64::from(self.birth) | place | u64::from(self.lag) << LAG_SHIFT
+    }
+}
+
+const PLACE_SHIFT: u32 = Tick::BITS;
+const LAG_SHIFT: u32 = PLACE_SHIFT + Place::BITS;
+const _: () = assert!(LAG_SHIFT + u16::BITS == u64::BITS);
+
 /// A label that was copied out of an entry.
 #[derive(Clone, Copy)]
 pub(crate) struct Label {
@@ -250,11 +286,9 @@ impl<'r> Entry<'r> {
         }
     }
 
-    /// Sets the creation time of a tiered cache's session, and its place, of which the number of
-    /// the shard is only a part.
-    pub(crate) fn set_birth(self, birth: Tick, place: Place) {
-        let birth = u64::from(birth) | u64::from(place) << Tick::BITS;
-        self.store(self.flags().data() - 1, birth);
+    /// Sets what only an entry of a tiered cache has: the word before the data.
+    pub(crate) fn set_origin(self, origin: Origin) {
+        self.store(self.flags().data() - 1, origin.pack());
     }
 
     /// Returns the label of a session that has a user.

@@ -6,7 +6,7 @@ use core::fmt;
 use super::{
     entry::{
         AUTHENTICATED, CREATED, DATA, DEADLINES, EntryUser, HEADER_WORDS, ID, IDLE_TIMEOUT,
-        LENGTH_BITS, LENGTH_MASK, TAG, VERSION, user_words,
+        LENGTH_BITS, LENGTH_MASK, Origin, TAG, VERSION, user_words,
     },
     region::Pair,
 };
@@ -106,18 +106,28 @@ impl EntryMeta {
         self
     }
 
-    /// Replaces the creation time, which an entry of a tiered cache stores elsewhere, and marks the
-    /// session as touched if the read moved the idle deadline.
+    /// Replaces the time of the installation by that of the creation, which an entry of a tiered
+    /// cache stores elsewhere, and marks the session as touched if the read moved the idle deadline.
+    /// The time of the command that returned the session takes the place of the length, which no
+    /// record tells.
     #[inline(always)]
-    pub(crate) fn of_tiered(mut self, birth: Tick, is_touched: bool) -> Self {
+    pub(crate) fn of_tiered(mut self, origin: Origin, is_touched: bool) -> Self {
+        let sent = self.pair(CREATED).low.saturating_sub(origin.lag.into());
+        self.0[(VERSION - DEADLINES + 1) as usize] = Pair::new(self.version(), sent).pack();
         let touched = if is_touched {
             Flags::TOUCHED
         } else {
             Flags::NONE
         };
         let flags = self.flags().with(touched);
-        self.0[(CREATED - DEADLINES + 1) as usize] = Pair::new(birth, flags.0).pack();
+        self.0[(CREATED - DEADLINES + 1) as usize] = Pair::new(origin.birth, flags.0).pack();
         self
+    }
+
+    /// Returns the time of the command that returned the session: in records of tiered caches only.
+    #[inline(always)]
+    pub(crate) fn sent(&self) -> Tick {
+        self.pair(VERSION).high
     }
 
     /// Replaces the idle deadline.

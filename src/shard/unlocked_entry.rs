@@ -5,13 +5,12 @@
 //! (`seqlock`) before it uses a value.
 
 use super::{
-    entry::{DATA, Flags, HEADER_WORDS, HeaderFields, IDLE_TIMEOUT, QUEUE_LINK, USER, WHEEL},
+    entry::{
+        DATA, Flags, HEADER_WORDS, HeaderFields, IDLE_TIMEOUT, Origin, QUEUE_LINK, USER, WHEEL,
+    },
     region::{Chunk, LINE_WORDS, Offset, Pair, Words},
 };
-use crate::{
-    clock::Tick,
-    id::{Place, UserHash},
-};
+use crate::id::UserHash;
 
 /// A view of the words at an offset, which may be an entry.
 #[derive(Clone, Copy)]
@@ -50,13 +49,11 @@ impl<'r> UnlockedEntry<'r> {
         self.words.read(self.at.wrapping_add(DATA + 1), data)
     }
 
-    /// Returns the creation time and the place of a tiered cache's session. `None` if they are outside
-    /// the region.
+    /// Returns what only an entry of a tiered cache has. `None` if it is outside the region.
     #[inline(always)]
-    pub(crate) fn birth(self, flags: Flags) -> Option<(Tick, Place)> {
+    pub(crate) fn origin(self, flags: Flags) -> Option<Origin> {
         let at = self.at.wrapping_add(flags.data()).wrapping_sub(1);
-        let word = self.words.chunk::<1>(at)?.load(0);
-        Some((word as Tick, (word >> Tick::BITS) as Place))
+        Some(Origin::unpack(self.words.chunk::<1>(at)?.load(0)))
     }
 
     #[inline(never)]

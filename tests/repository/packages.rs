@@ -18,12 +18,13 @@ use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag};
 use crate::files::{read, root};
 
 /// The packages, and their folders in the repository.
-const PACKAGES: [(&str, &str); 5] = [
+const PACKAGES: [(&str, &str); 6] = [
     ("sessile", "."),
     ("sessile-web", "adapters/web"),
     ("sessile-tower", "adapters/tower"),
     ("sessile-store", "stores/core"),
     ("sessile-redis", "stores/redis"),
+    ("sessile-memcached", "stores/memcached"),
 ];
 
 const FILES: [&str; 3] = ["README.md", "LICENSE-APACHE", "LICENSE-MIT"];

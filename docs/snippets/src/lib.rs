@@ -25,6 +25,7 @@ pages! {
     Deployment "deployment.md"
     SeveralProcesses "several-processes.md"
     Redis "redis.md"
+    Memcached "memcached.md"
     FromTowerSessions "migrating-from-tower-sessions.md"
     FromAxumLogin "migrating-from-axum-login.md"
     WritingAnAdapter "writing-an-adapter.md"

@@ -178,6 +178,7 @@ impl Inner {
                 key: parts.key,
             },
             birth: times.created,
+            sent: session.sent_at.tick().min(now),
             place: session.id.place,
             times: Times { created, ..times },
             version: session.version.get(),

@@ -25,6 +25,18 @@ impl Record {
         Ticks::from_tick(self.now)
     }
 
+    /// Returns the time of the cache's clock at which the command was sent that returned what this
+    /// read found: what L1 repeats is at most that old. Zero in a local cache.
+    #[inline]
+    #[must_use]
+    pub fn sent_at(&self) -> Ticks {
+        if self.meta.flags().has(Flags::TIERED) {
+            Ticks::from_tick(self.meta.sent())
+        } else {
+            Ticks::ZERO
+        }
+    }
+
     /// Returns the session as the store had it when it was installed, with the idle deadline of
     /// this read, for a verb of a tiered cache that goes on from a hit. The id is the one that
     /// opened it; the key is not known.

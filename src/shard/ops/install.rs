@@ -10,7 +10,7 @@ use crate::shard::{
     STEPS_PER_WRITE, Shard, WriteError,
     entry::{
         AUTHENTICATED, CREATED, DEADLINES, Entry, EntryHeader, EntryMeta, EntryUser, Flags,
-        HEADER_WORDS, HeaderFields, IDLE_TIMEOUT, Times, TokenParts, VERSION, WHEEL,
+        HEADER_WORDS, HeaderFields, IDLE_TIMEOUT, Origin, Times, TokenParts, VERSION, WHEEL,
     },
     eviction::Queue,
     index::Slot,
@@ -32,6 +32,8 @@ pub(crate) struct TieredEntry {
     pub(crate) times: Times,
     /// The time of the creation.
     pub(crate) birth: Tick,
+    /// The time at which the command was sent that returned the session.
+    pub(crate) sent: Tick,
     /// The place of the id, which a token must name although a part of it determines the shard.
     pub(crate) place: Place,
     pub(crate) version: u32,
@@ -168,7 +170,11 @@ impl TieredEntry {
         entry.set_token(&self.token);
         entry.set_times(&self.times);
         entry.set_flags(self.flags().with_queue(kept.queue()).with_uses(kept.uses()));
-        entry.set_birth(self.birth, self.place);
+        entry.set_origin(Origin {
+            birth: self.birth,
+            place: self.place,
+            lag: u16::try_from(self.times.created.saturating_sub(self.sent)).unwrap_or(u16::MAX),
+        });
         entry.set_serial(self.serial);
         entry.save(data, self.version);
     }
@@ -184,7 +190,7 @@ impl TieredEntry {
         let marks = [(Flags::TOUCHED, idle.is_some()), (Flags::ALIAS, is_alias)];
         let marks = marks.into_iter().filter(|(_, is_set)| *is_set);
         let flags = marks.fold(self.flags(), |flags, (mark, _)| flags.with(mark));
-        EntryMeta::of(&header(&times, self.version, self.serial, flags))
+        EntryMeta::of(&self.header(&times, flags))
     }
 
     /// The flags of the entry, in no queue. The label stays in the store, which lists the sessions
@@ -199,6 +205,21 @@ impl TieredEntry {
         }
     }
 
+    /// The words of a header that a record is made of, with the time of the command in place of the
+    /// length of the data, which no record tells.
+    fn header(&self, times: &Times, flags: Flags) -> EntryHeader {
+        let mut words = [0; HEADER_WORDS];
+        let mut set = |word: u32, low, high| {
+            words[(word - IDLE_TIMEOUT) as usize] = Pair::new(low, high).pack();
+        };
+        set(IDLE_TIMEOUT, times.idle_timeout, self.serial);
+        set(DEADLINES, times.idle, times.end);
+        set(VERSION, self.version, self.sent);
+        set(CREATED, times.created, flags.bits());
+        set(AUTHENTICATED, times.authenticated, times.issued);
+        EntryHeader(words)
+    }
+
     fn entry_user(&self) -> Option<EntryUser<'static>> {
         Some(EntryUser {
             user: self.user?,
@@ -207,19 +228,4 @@ impl TieredEntry {
             start: self.times.created,
         })
     }
-}
-
-/// The words of a header that a record is made of, but for the length of the data, which no record
-/// tells.
-fn header(times: &Times, version: u32, serial: u32, flags: Flags) -> EntryHeader {
-    let mut words = [0; HEADER_WORDS];
-    let mut set = |word: u32, low, high| {
-        words[(word - IDLE_TIMEOUT) as usize] = Pair::new(low, high).pack();
-    };
-    set(IDLE_TIMEOUT, times.idle_timeout, serial);
-    set(DEADLINES, times.idle, times.end);
-    set(VERSION, version, 0);
-    set(CREATED, times.created, flags.bits());
-    set(AUTHENTICATED, times.authenticated, times.issued);
-    EntryHeader(words)
 }

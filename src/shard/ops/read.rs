@@ -14,7 +14,7 @@ use bytes::BytesMut;
 
 use crate::shard::{
     AccessUpdate, Hit, Layout, Miss, Proof, ReadError, ReadTime,
-    entry::{EntryMeta, Flags, HeaderFields},
+    entry::{EntryMeta, Flags, HeaderFields, Origin},
     eviction,
     index::{BucketSnapshot, Candidates, Choice, IndexHasher, Table},
     region::{Region, Words},
@@ -174,12 +174,16 @@ fn copy<const TIERED: bool, const IS_USE: bool>(
         return Err(ReadError::Miss(Miss::Rotated));
     }
     resize(data, meta.len());
-    let (birth, kept_place) = if TIERED {
+    let origin = if TIERED {
         entry.read_tiered(flags, data).ok_or(ReadError::Torn)?;
-        entry.birth(flags).ok_or(ReadError::Torn)?
+        entry.origin(flags).ok_or(ReadError::Torn)?
     } else {
         entry.read(flags, data).ok_or(ReadError::Torn)?;
-        (0, place)
+        Origin {
+            birth: 0,
+            place,
+            lag: 0,
+        }
     };
     let user = if flags.has(Flags::USER) {
         Some(entry.user().ok_or(ReadError::Torn)?)
@@ -190,7 +194,7 @@ fn copy<const TIERED: bool, const IS_USE: bool>(
         return Err(ReadError::Torn);
     }
     // The tag covers the whole place, of which a part determined the shard.
-    if TIERED && kept_place != place {
+    if TIERED && origin.place != place {
         return Err(ReadError::Miss(Miss::Unproven));
     }
     let ReadTime { now, cutoff } = clock.read_time();
@@ -206,7 +210,7 @@ fn copy<const TIERED: bool, const IS_USE: bool>(
         (meta, AccessUpdate::None)
     };
     let meta = if TIERED {
-        meta.of_tiered(birth, access == AccessUpdate::Touch)
+        meta.of_tiered(origin, access == AccessUpdate::Touch)
     } else {
         meta
     };

@@ -39,8 +39,8 @@ pub use memory::{MemorySnapshot, MemoryStore};
 pub use revocation::{MirrorError, Revocation, RevocationPage, RevocationSink, RevocationsFull};
 pub use store::{
     Abilities, BoxFuture, Change, Created, Ended, Heartbeat, Lifetime, NewAlias, NewRecord,
-    NewTimeouts, Proposal, Rewrite, Rotated, ServerTime, SessionLimit, Sink, Store, StoreError,
-    StoredData, StoredRecord, UserIds,
+    NewTimeouts, Proposal, Revalidated, Rewrite, Rotated, ServerTime, SessionLimit, Sink, Store,
+    StoreError, StoredData, StoredRecord, UserIds,
 };
 pub use tiered::{
     Blocking, Candidates, LookUp, MirrorState, StoreBuildError, StoreExt, StoreHealth, StoreState,

@@ -20,8 +20,8 @@ use crate::{
     revocation::{Revocation, RevocationPage},
     store::{
         Abilities, BoxFuture, Change, Created, Ended, Heartbeat, NewAlias, NewRecord, NewTimeouts,
-        Proposal, Rewrite, Rotated, ServerTime, Sink, Store, StoreError, StoredData, StoredRecord,
-        UserIds,
+        Proposal, Revalidated, Rewrite, Rotated, ServerTime, Sink, Store, StoreError, StoredData,
+        StoredRecord, UserIds,
     },
 };
 use data::Data;
@@ -173,6 +173,19 @@ impl Store for MemoryStore {
 
     fn read(&self, id: SessionId) -> BoxFuture<'_, Result<Option<StoredRecord>, StoreError>> {
         Box::pin(async move { self.call(ANY_TIME, |data, now, _| Ok(data.read(&id, now))) })
+    }
+
+    fn revalidate(
+        &self,
+        id: SessionId,
+        known: Version,
+    ) -> BoxFuture<'_, Result<Revalidated, StoreError>> {
+        Box::pin(async move {
+            self.call(
+                ANY_TIME,
+                |data, now, _| Ok(data.revalidate(&id, known, now)),
+            )
+        })
     }
 
     fn create<'a>(

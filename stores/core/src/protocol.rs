@@ -9,6 +9,7 @@
 pub(crate) mod absent;
 pub(crate) mod channel;
 pub(crate) mod ends;
+pub(crate) mod entry_lease;
 pub(crate) mod lease;
 pub(crate) mod log;
 pub(crate) mod mirror;

@@ -31,6 +31,18 @@ pub trait Store: Send + Sync + 'static {
     /// Reads the record of an id, or `None` if there is none.
     fn read(&self, id: SessionId) -> BoxFuture<'_, Result<Option<StoredRecord>, StoreError>>;
 
+    /// Compares the version of a record with `known`, the one that L1 has: for a store that pushes
+    /// no changes. A store that can do so leaves the data on the server if it is unchanged. Unless
+    /// it is overridden, this reads the record.
+    fn revalidate(
+        &self,
+        id: SessionId,
+        known: Version,
+    ) -> BoxFuture<'_, Result<Revalidated, StoreError>> {
+        let _ = known;
+        Box::pin(async move { self.read(id).await.map(Revalidated::Read) })
+    }
+
     /// Creates a record.
     ///
     /// # Errors
@@ -135,6 +147,21 @@ pub trait Store: Send + Sync + 'static {
         user: UserHash,
         up_to: Option<ServerTime>,
     ) -> BoxFuture<'_, Result<UserIds, StoreError>>;
+
+    /// Ends all sessions of a user that were created before, except one: for a store that does not
+    /// list them. No session lives longer than `lifetime`.
+    ///
+    /// # Errors
+    /// [`Unsupported`](StoreError::Unsupported), unless it is overridden.
+    fn end_user(
+        &self,
+        user: UserHash,
+        except: Option<SessionId>,
+        lifetime: Duration,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        let _ = (user, except, lifetime);
+        Box::pin(async { Err(StoreError::Unsupported("the end of a user's sessions")) })
+    }
 
     /// Ends all sessions created until now. Returns the time that was recorded; it never decreases.
     /// `at_least` re-asserts an earlier call after a failover.
@@ -354,6 +381,20 @@ pub struct StoredRecord {
     pub expires_in: Duration,
     /// The time of the server.
     pub now: ServerTime,
+}
+
+/// The result of a comparison of versions.
+#[derive(Clone)]
+pub enum Revalidated {
+    /// The record has the version that is known.
+    Unchanged {
+        /// The time until the record expires.
+        expires_in: Duration,
+        /// The time of the server.
+        now: ServerTime,
+    },
+    /// The record, which may have another version, or `None` if there is none.
+    Read(Option<StoredRecord>),
 }
 
 /// The result of a creation.

@@ -59,11 +59,14 @@ impl<'c> Fixture<'c> {
             Some(Change::Subscribed),
             "no subscription within 5 s"
         );
-        Self {
+        let fixture = Self {
             store,
             wait,
             collector,
-        }
+        };
+        // A node sends one before any other call.
+        fixture.heartbeat().await;
+        fixture
     }
 
     /// Runs a call and returns its result with the changes that were published: the
@@ -74,6 +77,24 @@ impl<'c> Fixture<'c> {
         let result = call.await;
         self.heartbeat().await;
         (result, self.collector.list().drain(..).collect())
+    }
+
+    /// Asserts that a call published exactly these changes, if the store pushes any.
+    pub(super) fn assert_published(&self, changes: &[Change], expected: &[Change]) {
+        let expected = match self.store.abilities().push {
+            true => expected,
+            false => &[],
+        };
+        assert_eq!(changes, expected);
+    }
+
+    /// Waits until a session with an idle timeout of 200 ms has expired. A store without push may
+    /// count whole seconds, rounded up.
+    pub(super) fn wait_for_expiry(&self) -> BoxFuture<'static, ()> {
+        self.wait(match self.store.abilities().push {
+            true => 300,
+            false => 2_300,
+        })
     }
 
     pub(super) async fn heartbeat(&self) -> Heartbeat {

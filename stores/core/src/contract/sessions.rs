@@ -92,7 +92,7 @@ async fn a_save_compares_the_version_and_is_published(fixture: &Fixture<'_>) {
     assert!(saved.is_ok());
     let version = Version::new(300);
     let id = in_message(new.id);
-    assert_eq!(changes, [Change::Written { id, version }]);
+    fixture.assert_published(&changes, &[Change::Written { id, version }]);
     let stored = fixture.session(new.id).await;
     assert_eq!(stored, Some((version, b"fuller cart".to_vec())));
 
@@ -211,7 +211,7 @@ async fn timeouts_change_with_the_version(fixture: &Fixture<'_>) {
     let (result, changes) = fixture.changes_of(set(one, two)).await;
     assert_eq!(result, Ok(()));
     let id = in_message(new.id);
-    assert_eq!(changes, [Change::Written { id, version: two }]);
+    fixture.assert_published(&changes, &[Change::Written { id, version: two }]);
     assert_eq!(set(one, three).await, Err(StoreError::Conflict));
     let stored = fixture.read(new.id).await.expect("it was created");
     assert!(stored.expires_in <= MINUTE / 2);
@@ -226,7 +226,7 @@ async fn a_session_expires_at_its_idle_timeout(fixture: &Fixture<'_>) {
     new.idle_timeout = Duration::from_millis(200);
     fixture.create(&new).await.expect("the id is fresh");
     assert!(fixture.read(new.id).await.is_some());
-    fixture.wait(300).await;
+    fixture.wait_for_expiry().await;
     assert!(fixture.read(new.id).await.is_none());
     let saved = fixture.save(new.id, 1, 2, b"").await;
     assert_eq!(saved, Err(StoreError::Gone));

@@ -13,8 +13,8 @@ use super::revocations::Revocations;
 use crate::{
     record::{AliasRecord, Header, Record, SessionRecord, to_ticks},
     store::{
-        Change, Created, Ended, Heartbeat, NewAlias, NewRecord, NewTimeouts, Proposal, Rewrite,
-        Rotated, ServerTime, StoreError, StoredData, StoredRecord, UserIds,
+        Change, Created, Ended, Heartbeat, NewAlias, NewRecord, NewTimeouts, Proposal, Revalidated,
+        Rewrite, Rotated, ServerTime, StoreError, StoredData, StoredRecord, UserIds,
     },
 };
 
@@ -78,6 +78,22 @@ impl Data {
             expires_in: stored.expires.since(now),
             now,
         })
+    }
+
+    pub(super) fn revalidate(
+        &self,
+        id: &SessionId,
+        known: Version,
+        now: ServerTime,
+    ) -> Revalidated {
+        let version = self.session(id, now).map(|session| session.header.version);
+        match self.read(id, now) {
+            Some(stored) if version == Ok(known) => Revalidated::Unchanged {
+                expires_in: stored.expires_in,
+                now,
+            },
+            stored => Revalidated::Read(stored),
+        }
     }
 
     pub(super) fn create(

@@ -1,12 +1,14 @@
 //! The time during which L1 may answer without the store, and the generation of the channel.
 //!
-//! Owns three words. Invariant: while `now < trusted_until`, every message about an entry of L1
+//! Owns three words, and the lease of entries. Invariant: while `now < trusted_until`, every message about an entry of L1
 //! that the store published before the lease began has been handled. It does not know the reason
 //! for a change of one.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use sessile::tier::Ticks;
+use sessile::{Record, tier::Ticks};
+
+use super::entry_lease::{EntryLease, EntryTrust};
 
 /// The lease and the generation of one node.
 #[derive(Default)]
@@ -17,11 +19,16 @@ pub(crate) struct Lease {
     generation: AtomicU64,
     /// The number of ends of all sessions that this node has seen.
     cutoffs: AtomicU64,
+    /// The lease of each entry, if the store pushes no changes.
+    pub(crate) entries: EntryLease,
 }
 
 /// The end of the lease at one moment.
 #[derive(Clone, Copy)]
-pub(crate) struct Trust(Ticks);
+pub(crate) struct Trust {
+    until: Ticks,
+    entries: EntryTrust,
+}
 
 impl Lease {
     /// Returns the end of the lease. It must be taken *before* L1 is read: a lease that began after
@@ -31,7 +38,11 @@ impl Lease {
     #[inline]
     pub(crate) fn trust(&self) -> Trust {
         // Pairs with the store in `extend`: a reader that sees the new lease sees L1 emptied.
-        Trust(Ticks::new(self.trusted_until.load(Ordering::Acquire)))
+        let until = Ticks::new(self.trusted_until.load(Ordering::Acquire));
+        Trust {
+            until,
+            entries: self.entries.trust(),
+        }
     }
 
     /// Extends the lease. It never becomes shorter by this.
@@ -47,7 +58,7 @@ impl Lease {
 
     /// Returns the end of the lease, for health checks.
     pub(crate) fn until(&self) -> Ticks {
-        self.trust().0
+        self.trust().until
     }
 
     /// Returns the current generation.
@@ -89,30 +100,42 @@ impl Lease {
 }
 
 impl Trust {
-    /// Returns true if L1 may answer with an entry that was read at this time.
+    /// Returns true if L1 may answer with an entry that was read.
     #[inline]
-    pub(crate) fn covers(self, read_at: Ticks) -> bool {
-        read_at < self.0
+    pub(crate) fn covers(self, record: &Record) -> bool {
+        self.covers_at(record.read_at(), record.sent_at())
+    }
+
+    #[inline]
+    fn covers_at(self, read_at: Ticks, sent_at: Ticks) -> bool {
+        read_at < self.until && self.entries.covers(read_at, sent_at)
     }
 
     /// A lease that never ends.
-    pub(crate) const FOREVER: Self = Self(Ticks::new(u32::MAX));
+    pub(crate) const FOREVER: Self = Self {
+        until: Ticks::new(u32::MAX),
+        entries: EntryTrust::FOREVER,
+    };
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn covers(lease: &Lease, read_at: u32) -> bool {
+        lease.trust().covers_at(Ticks::new(read_at), Ticks::ZERO)
+    }
+
     #[test]
     fn a_lease_covers_the_time_before_its_end_only() {
         let lease = Lease::default();
-        assert!(!lease.trust().covers(Ticks::ZERO));
+        assert!(!covers(&lease, 0));
         lease.extend(Ticks::new(50));
         lease.extend(Ticks::new(40));
-        assert!(lease.trust().covers(Ticks::new(49)));
-        assert!(!lease.trust().covers(Ticks::new(50)));
+        assert!(covers(&lease, 49));
+        assert!(!covers(&lease, 50));
         lease.revoke();
-        assert!(!lease.trust().covers(Ticks::ZERO));
+        assert!(!covers(&lease, 0));
     }
 
     #[test]

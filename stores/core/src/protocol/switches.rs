@@ -21,6 +21,8 @@ pub enum Rule {
     LeaseAndFence,
     /// A fence makes the floors of all operations infinite.
     FenceOfOperations,
+    /// Without push, an entry of L1 is opened during its own lease only.
+    EntryLease,
     /// L1 is emptied, and operations are void, when the channel is established again.
     FenceAtReconnection,
     /// Retirements of the last minute are asserted again after a reconnection.

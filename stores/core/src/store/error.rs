@@ -38,7 +38,9 @@ impl fmt::Display for StoreError {
             Self::TooMany => f.write_str("the user has reached the limit of sessions"),
             Self::Taken => f.write_str("the new id exists"),
             Self::Late => f.write_str("the server reached the call after its time"),
-            Self::Full => f.write_str("the store has no memory left: raise `maxmemory`"),
+            Self::Full => f.write_str(
+                "the store has no room for it: raise `maxmemory`, or `-m` and `-I` of memcached",
+            ),
             Self::Unreachable(cause) => write!(f, "the store cannot be reached: {cause}"),
             Self::Unsupported(verb) => write!(f, "this store does not support {verb}"),
             Self::Incompatible(cause) => f.write_str(cause),

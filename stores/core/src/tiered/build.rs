@@ -17,7 +17,10 @@ use super::{
 };
 #[cfg(feature = "__internals")]
 use crate::environment::Environment;
-use crate::{store::Store, thread::IoThread};
+use crate::{
+    store::{Abilities, Store},
+    thread::IoThread,
+};
 
 /// Puts a store behind a cache.
 pub trait StoreExt {
@@ -41,6 +44,7 @@ impl StoreExt for SessionCacheBuilder {
         TieredCacheBuilder {
             l1: self,
             store: Arc::new(store),
+            lease: None,
             settings: Settings::default(),
         }
     }
@@ -66,14 +70,18 @@ impl StoreExt for SessionCacheBuilder {
 pub struct TieredCacheBuilder {
     l1: SessionCacheBuilder,
     store: Arc<dyn Store>,
+    lease: Option<Duration>,
     settings: Settings,
 }
 
 impl TieredCacheBuilder {
     /// Sets the time for which sessions in memory are opened after the last proof that no message
     /// is missing; 5 s unless set, between 3 s and 60 s.
+    ///
+    /// A store without push has no messages. There it is the time for which each session is opened
+    /// before the store is asked again; 2 s unless set, between 1 s and 60 s.
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.settings.lease = lease;
+        self.lease = Some(lease);
         self
     }
 
@@ -104,16 +112,17 @@ impl TieredCacheBuilder {
     /// # Errors
     /// Those of [`StoreExt::store`].
     pub fn build(self) -> Result<TieredCache, StoreBuildError> {
-        self.settings.check()?;
+        let (abilities, settings) = self.checked()?;
         let (l1, user_key) = build_l1(self.l1)?;
+        check_limit(&l1, &abilities)?;
         let thread = IoThread::start().map_err(StoreBuildError::Thread)?;
         let env = Arc::new(thread.environment());
-        let inner = Arc::new(Inner::new(l1, self.store, env, self.settings));
+        let inner = Arc::new(Inner::new(l1, self.store, env, settings));
         let first = inner.health.first();
         inner
             .env
             .spawn(Box::pin(driver::run(Arc::clone(&inner), user_key)));
-        let _ = wait_for(first, self.settings.timeout);
+        let _ = wait_for(first, settings.timeout);
         if let StoreState::Incompatible(cause) = inner.health.state() {
             return Err(StoreBuildError::Incompatible(cause));
         }
@@ -135,12 +144,9 @@ impl TieredCacheBuilder {
         user_key: [u8; 32],
         rules: crate::internals::Rules,
     ) -> Result<TieredCache, StoreBuildError> {
-        self.settings.check()?;
+        let (_, settings) = self.checked()?;
         let l1 = self.l1.build_l1(user_key)?;
-        let settings = Settings {
-            rules,
-            ..self.settings
-        };
+        let settings = Settings { rules, ..settings };
         let inner = Arc::new(Inner::new(l1, self.store, env, settings));
         inner
             .env
@@ -149,6 +155,27 @@ impl TieredCacheBuilder {
             inner,
             _thread: None,
         })))
+    }
+}
+
+impl TieredCacheBuilder {
+    /// Returns what the store can do, and the settings for it.
+    fn checked(&self) -> Result<(Abilities, Settings), StoreBuildError> {
+        let (abilities, mut settings) = (self.store.abilities(), self.settings);
+        settings.set_lease(self.lease, &abilities);
+        settings.check()?;
+        Ok((abilities, settings))
+    }
+}
+
+/// Rejects a limit on the sessions of a user that the store cannot keep.
+fn check_limit(l1: &L1, abilities: &Abilities) -> Result<(), StoreBuildError> {
+    match l1.max_sessions_per_user() {
+        Some(given) if !abilities.session_limit => Err(StoreBuildError::Unsupported {
+            setting: "max_sessions_per_user",
+            given,
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -163,6 +190,7 @@ impl fmt::Debug for TieredCacheBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TieredCacheBuilder")
             .field("cache", &self.l1)
+            .field("lease", &self.lease)
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }

@@ -32,14 +32,14 @@ impl TieredCache {
 }
 
 impl Drop for Owner {
-    /// Logs the ends that are lost, unless [`TieredCache::close`] has returned their number.
+    /// Logs the number of ends and revocations that are lost, unless [`TieredCache::close`] has returned their number.
     fn drop(&mut self) {
         let unconfirmed = self.inner.unconfirmed_ends();
         if unconfirmed > 0 && !self.inner.is_closed.load(Ordering::Relaxed) {
             tracing::warn!(
                 unconfirmed,
-                "a tiered cache was dropped before the store confirmed all ends; await \
-                 `TieredCache::close` first"
+                "a tiered cache was dropped before the store confirmed all ends and revocations; \
+                 await `TieredCache::close` first"
             );
         }
     }
@@ -47,7 +47,8 @@ impl Drop for Owner {
 
 impl Inner {
     fn unconfirmed_ends(&self) -> usize {
-        self.ends.queued() + usize::from(self.ends.is_all_queued())
+        let ends = self.ends.queued() + usize::from(self.ends.is_all_queued());
+        ends + self.revocations.queued()
     }
 
     async fn flush(self: &Arc<Self>, until: Duration) {

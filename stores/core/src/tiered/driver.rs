@@ -281,6 +281,7 @@ impl Driver {
             self.inner.l1.invalidate_all();
         }
         self.inner.lease.go_up();
+        self.inner.lease_entries();
         self.extend_lease();
         self.inner.health.up();
         self.next_touches = self.inner.env.now() + touches::INTERVAL;
@@ -363,6 +364,7 @@ impl Inner {
     fn fence(&self, cause: Cause) {
         self.metrics.fence(cause);
         self.lease.go_down();
+        self.lease_entries();
         self.operations.pass_installations();
         self.health.down();
         if cause == Cause::DataLost {

@@ -53,7 +53,8 @@ impl TieredCache {
     /// names none.
     ///
     /// # Errors
-    /// [`Unreachable`](Error::Unreachable).
+    /// [`Unreachable`](Error::Unreachable), and [`Unsupported`](Error::Unsupported) if the store does
+    /// not list a user's sessions.
     pub async fn end_by_handle(&self, handle: &Handle) -> Result<bool, Error> {
         let inner = self.inner();
         let Some(user) = handle.user() else {
@@ -75,7 +76,8 @@ impl TieredCache {
     }
 
     /// Ends all sessions of a user, except the one named, and returns their number. That one may be
-    /// named by an id that it had before.
+    /// named by an id that it had before. A store without a list of a user's sessions does not know
+    /// their number: then it is 0.
     ///
     /// # Errors
     /// [`Unreachable`](Error::Unreachable). Then the ends of the sessions that were listed are
@@ -289,6 +291,9 @@ impl Inner {
         except: Option<SessionId>,
     ) -> Result<usize, Error> {
         let deadline = self.commit_deadline();
+        if !self.store.abilities().user_index {
+            return self.end_unlisted(user, except, deadline).await.map(|()| 0);
+        }
         let (mut number, mut up_to) = (0, None);
         loop {
             let page = self.user_ids(user, up_to, deadline).await?;

@@ -103,6 +103,7 @@ impl Inner {
             wake: Notify::new(),
         };
         inner.renew_encryption();
+        inner.lease_entries();
         inner
     }
 
@@ -211,7 +212,7 @@ impl Inner {
             Join::Start(ticket) => {
                 let inner = Arc::clone(self);
                 self.env.spawn(Box::pin(async move {
-                    let read = inner.read_into(ticket, id, key_number, deadline);
+                    let read = inner.open_into(ticket, id, key_number, deadline);
                     // Those that wait were answered.
                     drop(read.await);
                 }));
@@ -239,7 +240,7 @@ impl Inner {
     }
 
     /// Reads an id, installs the session if that is permitted, and answers all that wait.
-    async fn read_into(
+    pub(super) async fn read_into(
         &self,
         ticket: Ticket,
         id: SessionId,
@@ -256,7 +257,12 @@ impl Inner {
         result
     }
 
-    fn translate(&self, id: SessionId, stored: Option<StoredRecord>, sent_at: Ticks) -> Found {
+    pub(super) fn translate(
+        &self,
+        id: SessionId,
+        stored: Option<StoredRecord>,
+        sent_at: Ticks,
+    ) -> Found {
         let Some(stored) = stored else {
             self.operations.remember_absent(&id);
             return Found::Absent;
@@ -273,7 +279,7 @@ impl Inner {
         }
     }
 
-    fn finish_read(&self, ticket: Ticket, key_number: Option<u8>, result: &ReadResult) {
+    pub(super) fn finish_read(&self, ticket: Ticket, key_number: Option<u8>, result: &ReadResult) {
         let session = match result {
             Ok(Found::Session(found)) => Some(found),
             _ => None,

@@ -65,7 +65,7 @@ impl TieredCache {
         // Returned as it is: a record that is copied costs a quarter of a hit.
         let mut found = inner.l1.look_up(fields.clone(), buffer);
         if let LookUp::Hit(record) = &found {
-            if trust.covers(record.read_at()) {
+            if trust.covers(record) {
                 inner.note_use(record);
             } else {
                 buffer.clear();
@@ -81,7 +81,7 @@ impl TieredCache {
         let trust = inner.trust();
         let mut found = inner.l1.look_up_token(value, buffer);
         if let LookUp::Hit(record) = &found {
-            if trust.covers(record.read_at()) {
+            if trust.covers(record) {
                 inner.note_use(record);
             } else {
                 buffer.clear();
@@ -102,7 +102,7 @@ impl TieredCache {
         let trust = inner.trust();
         let mut found = inner.l1.peek_fields(fields.clone(), buffer);
         if let LookUp::Hit(record) = &found
-            && !trust.covers(record.read_at())
+            && !trust.covers(record)
         {
             buffer.clear();
             found = LookUp::Unknown(inner.l1.verify(fields));
@@ -275,7 +275,7 @@ impl Inner {
             Access::Use => self.l1.load(id, buffer)?,
             Access::Peek => self.l1.peek(id, buffer)?,
         };
-        if !trust.covers(record.read_at()) {
+        if !trust.covers(&record) {
             buffer.clear();
             return None;
         }

@@ -6,12 +6,15 @@ use std::{error, fmt, io, time::Duration};
 
 use sessile::BuildError;
 
-use crate::protocol::switches::Rules;
+use crate::{protocol::switches::Rules, store::Abilities};
 
 /// The settings, checked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
+    /// The lease of the channel.
     pub(crate) lease: Duration,
+    /// The lease of each entry of L1, if the store pushes no changes.
+    pub(crate) entry_lease: Option<Duration>,
     pub(crate) timeout: Duration,
     pub(crate) stale_while_down: Duration,
     pub(crate) is_encrypted: bool,
@@ -36,6 +39,13 @@ pub enum StoreBuildError {
     },
     /// The store cannot be used with these settings. The text names the setting.
     Incompatible(String),
+    /// A setting asks for what the store cannot do.
+    Unsupported {
+        /// The name of the setting.
+        setting: &'static str,
+        /// The value.
+        given: usize,
+    },
     /// The operating system returned no random bytes.
     Entropy,
     /// The thread of the store cannot be started.
@@ -45,7 +55,8 @@ pub enum StoreBuildError {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            lease: Duration::from_secs(5),
+            lease: DEFAULT_LEASE,
+            entry_lease: None,
             timeout: Duration::from_millis(500),
             stale_while_down: Duration::ZERO,
             is_encrypted: false,
@@ -55,8 +66,24 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Sets the lease that fits a store: of the channel if it pushes changes, of each entry
+    /// otherwise. Then that of the channel is only the time after which a node whose store does not
+    /// answer stops, and is no shorter.
+    pub(crate) fn set_lease(&mut self, given: Option<Duration>, abilities: &Abilities) {
+        if abilities.push {
+            self.lease = given.unwrap_or(DEFAULT_LEASE);
+        } else {
+            let lease = given.unwrap_or(DEFAULT_ENTRY_LEASE);
+            self.entry_lease = Some(lease);
+            self.lease = lease.max(DEFAULT_LEASE);
+        }
+    }
+
     /// Checks each setting.
     pub(crate) fn check(&self) -> Result<(), StoreBuildError> {
+        if let Some(lease) = self.entry_lease {
+            within("lease", lease, MIN_ENTRY_LEASE, MAX_LEASE)?;
+        }
         within("lease", self.lease, MIN_LEASE, MAX_LEASE)?;
         within("timeout", self.timeout, MIN_TIMEOUT, MAX_TIMEOUT)?;
         let stale = self.stale_while_down;
@@ -95,6 +122,10 @@ impl fmt::Display for StoreBuildError {
                 "`{setting}` must be between {min:?} and {max:?}, got {given:?}"
             ),
             Self::Incompatible(cause) => f.write_str(cause),
+            Self::Unsupported { setting, given } => write!(
+                f,
+                "`{setting}` must be `None` with this store, which cannot do that, got {given}"
+            ),
             Self::Entropy => f.write_str("the operating system returned no random bytes"),
             Self::Thread(error) => write!(f, "the thread of the store cannot be started: {error}"),
         }
@@ -119,6 +150,9 @@ impl From<BuildError> for StoreBuildError {
 /// A lease outlives the two seconds after which unanswered heartbeats are a fence, so that a slow
 /// heartbeat does not stop all hits.
 const MIN_LEASE: Duration = Duration::from_secs(3);
+const MIN_ENTRY_LEASE: Duration = Duration::from_secs(1);
+const DEFAULT_LEASE: Duration = Duration::from_secs(5);
+const DEFAULT_ENTRY_LEASE: Duration = Duration::from_secs(2);
 const MAX_LEASE: Duration = Duration::from_secs(60);
 const MIN_TIMEOUT: Duration = Duration::from_millis(10);
 const MAX_TIMEOUT: Duration = Duration::from_secs(10);

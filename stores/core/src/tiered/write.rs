@@ -349,10 +349,10 @@ impl Inner {
             StoreError::Conflict => Error::Conflict,
             StoreError::TooMany => Error::TooManySessions,
             StoreError::Full => Error::Full,
+            StoreError::Unsupported(verb) => Error::Unsupported { verb },
             StoreError::Taken
             | StoreError::Late
             | StoreError::Unreachable(_)
-            | StoreError::Unsupported(_)
             | StoreError::Incompatible(_) => Error::Unreachable,
         }
     }

@@ -12,11 +12,17 @@ use crate::schedule::{Kind, Plan};
 /// Returns the number of schedules until the first violation.
 fn seeds_until_violation(rule: Rule, kind: Kind) -> Option<u64> {
     let rules = Rules::without(rule);
-    let plan = |seed| Plan { seed, kind, rules };
+    let push = rule != Rule::EntryLease;
+    let plan = |seed| Plan {
+        seed,
+        kind,
+        push,
+        rules,
+    };
     (0..MAX_SEEDS).find(|seed| plan(*seed).run().is_err())
 }
 
-fn assert_needed(rule: Rule, kind: Kind) {
+pub fn assert_needed(rule: Rule, kind: Kind) {
     let seeds = seeds_until_violation(rule, kind);
     let _ = writeln!(io::stderr(), "{rule:?}: found by seed {seeds:?}");
     assert!(

@@ -15,6 +15,7 @@ mod requests;
 mod revocations;
 mod scenarios;
 mod schedule;
+mod without_push;
 
 use sessile_store::internals::Rules;
 
@@ -28,7 +29,7 @@ fn random_schedules_keep_the_promises() {
         return;
     }
     let schedules = number("SESSILE_SCHEDULES").unwrap_or(SCHEDULES);
-    let failures = run_all(schedules);
+    let failures = run_all(schedules, |seed| Plan::of(seed, Rules::default()));
     assert!(
         failures.is_empty(),
         "SESSILE_SEED and what happened: {failures:#?}"
@@ -44,19 +45,14 @@ fn a_schedule_can_be_repeated() {
 }
 
 /// Runs schedules on all processors. Returns the failures.
-fn run_all(schedules: u64) -> Vec<(u64, String)> {
+fn run_all(schedules: u64, plan: impl Fn(u64) -> Plan + Copy + Send + Sync) -> Vec<(u64, String)> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
             .map(|first| {
                 scope.spawn(move || {
                     let seeds = (first..schedules).step_by(threads as usize);
-                    let run = |seed| {
-                        Plan::of(seed, Rules::default())
-                            .run()
-                            .err()
-                            .map(|e| (seed, e))
-                    };
+                    let run = |seed| plan(seed).run().err().map(|e| (seed, e));
                     seeds.filter_map(run).collect::<Vec<_>>()
                 })
             })

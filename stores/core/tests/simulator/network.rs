@@ -16,8 +16,8 @@ use bytes::Bytes;
 use sessile::{SessionId, UserHash, Version};
 use sessile_store::{
     Abilities, BoxFuture, Change, Created, Ended, Heartbeat, MemoryStore, NewAlias, NewRecord,
-    NewTimeouts, Proposal, Revocation, RevocationPage, Rewrite, Rotated, ServerTime, Sink, Store,
-    StoreError, StoredData, StoredRecord, UserIds,
+    NewTimeouts, Proposal, Revalidated, Revocation, RevocationPage, Rewrite, Rotated, ServerTime,
+    Sink, Store, StoreError, StoredData, StoredRecord, UserIds,
 };
 use tokio::sync::{Notify, oneshot};
 
@@ -31,7 +31,10 @@ struct Shared {
     world: World,
     store: MemoryStore,
     state: Mutex<State>,
+    /// The store publishes changes.
+    push: bool,
     reads: AtomicU64,
+    revalidations: AtomicU64,
     cut: Notify,
 }
 
@@ -64,6 +67,11 @@ struct State {
 
 impl Network {
     pub fn new(world: World, store: MemoryStore) -> Self {
+        Self::with_push(world, store, true)
+    }
+
+    /// The network of a store that publishes changes, or none.
+    pub fn with_push(world: World, store: MemoryStore, push: bool) -> Self {
         let state = State {
             slowest: 20,
             slowest_read: 20,
@@ -82,7 +90,9 @@ impl Network {
             world,
             store,
             state: Mutex::new(state),
+            push,
             reads: AtomicU64::new(0),
+            revalidations: AtomicU64::new(0),
             cut: Notify::new(),
         }))
     }
@@ -90,6 +100,11 @@ impl Network {
     /// Returns the number of reads that were sent.
     pub fn reads(&self) -> u64 {
         self.0.reads.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of comparisons that were sent.
+    pub fn revalidations(&self) -> u64 {
+        self.0.revalidations.load(Ordering::Relaxed)
     }
 
     /// Returns true if the end of an id was sent.
@@ -286,6 +301,9 @@ struct Channel {
 
 impl Sink for Channel {
     fn change(&self, change: Change) {
+        if !self.network.0.push && change != Change::Subscribed {
+            return;
+        }
         let (network, watch) = (self.network.clone(), self.watch);
         let (at, sink) = (network.arrival(), Arc::downgrade(&self.sink));
         let world = network.0.world.clone();
@@ -318,7 +336,10 @@ fn stored(data: &(Bytes, bool)) -> StoredData<'_> {
 
 impl Store for Network {
     fn abilities(&self) -> Abilities {
-        self.0.store.abilities()
+        Abilities {
+            push: self.0.push,
+            ..self.0.store.abilities()
+        }
     }
 
     fn read(&self, id: SessionId) -> BoxFuture<'_, Result<Option<StoredRecord>, StoreError>> {
@@ -326,6 +347,18 @@ impl Store for Network {
         let slowest = self.state().slowest_read;
         self.send_with(slowest, move |store| {
             Box::pin(async move { store.read(id).await })
+        })
+    }
+
+    fn revalidate(
+        &self,
+        id: SessionId,
+        known: Version,
+    ) -> BoxFuture<'_, Result<Revalidated, StoreError>> {
+        self.0.revalidations.fetch_add(1, Ordering::Relaxed);
+        let slowest = self.state().slowest_read;
+        self.send_with(slowest, move |store| {
+            Box::pin(async move { store.revalidate(id, known).await })
         })
     }
 

@@ -11,7 +11,7 @@ use sessile_store::{LookUp, TieredCache};
 use crate::{
     executor::Owner,
     model::{Lineage, Observation},
-    schedule::{BOUNDS, Kind, NODES, Schedule, TIMEOUT, USERS},
+    schedule::{Kind, NODES, Schedule, TIMEOUT, USERS},
 };
 
 /// One request on one node.
@@ -180,8 +180,9 @@ impl Request {
                     network,
                     value,
                 };
+                let bounds = self.schedule.0.plan.bounds();
                 let checked = self.change(lineage, |lineage| {
-                    lineage.check_opened(token, &seen, BOUNDS)
+                    lineage.check_opened(token, &seen, bounds)
                 });
                 if let Err(violation) = checked {
                     let node = self.node;

@@ -18,11 +18,11 @@ use crate::{
 };
 
 /// Nodes over one store.
-struct Cluster {
+pub struct Cluster {
     world: World,
     store: MemoryStore,
-    networks: Vec<Network>,
-    nodes: Vec<TieredCache>,
+    pub networks: Vec<Network>,
+    pub nodes: Vec<TieredCache>,
 }
 
 impl Cluster {
@@ -32,6 +32,16 @@ impl Cluster {
     }
 
     fn with_keys(rings: &[KeyRing]) -> Self {
+        Self::build(rings, true)
+    }
+
+    /// Nodes over a store that publishes nothing.
+    pub fn without_push(nodes: usize) -> Self {
+        let keys = KeyRing::generate().expect("random bytes");
+        Self::build(&vec![keys; nodes], false)
+    }
+
+    fn build(rings: &[KeyRing], push: bool) -> Self {
         seed_entropy(1);
         let world = World::new(1);
         let clock = world.clone();
@@ -45,14 +55,14 @@ impl Cluster {
             nodes: Vec::new(),
         };
         for (at, keys) in rings.iter().enumerate() {
-            cluster.add(at, keys);
+            cluster.add(at, keys, push);
             cluster.pass(1_000);
         }
         cluster
     }
 
-    fn add(&mut self, at: usize, keys: &KeyRing) {
-        let network = Network::new(self.world.clone(), self.store.clone());
+    fn add(&mut self, at: usize, keys: &KeyRing, push: bool) {
+        let network = Network::with_push(self.world.clone(), self.store.clone(), push);
         let env = Arc::new(self.world.environment(at as u64 + 1));
         let cache = SessionCache::builder()
             .memory(1 << 20)
@@ -70,20 +80,20 @@ impl Cluster {
         self.nodes.push(cache);
     }
 
-    fn pass(&self, millis: u64) {
+    pub fn pass(&self, millis: u64) {
         self.world
             .run_until(self.world.now() + Duration::from_millis(millis));
     }
 
     /// Runs a verb to its end.
-    fn wait<T: Send + 'static>(&self, verb: impl Future<Output = T> + Send + 'static) -> T {
+    pub fn wait<T: Send + 'static>(&self, verb: impl Future<Output = T> + Send + 'static) -> T {
         let result = self.start(verb);
         self.pass(2_000);
         let taken = result.lock().expect("no panic").take();
         taken.expect("a verb ends within its bound")
     }
 
-    fn start<T: Send + 'static>(
+    pub fn start<T: Send + 'static>(
         &self,
         verb: impl Future<Output = T> + Send + 'static,
     ) -> Arc<Mutex<Option<T>>> {
@@ -97,7 +107,7 @@ impl Cluster {
         result
     }
 
-    fn create(&self, node: usize) -> IssuedSession {
+    pub fn create(&self, node: usize) -> IssuedSession {
         let cache = self.nodes[node].clone();
         self.wait(async move { cache.create(b"a cart").await })
             .expect("the store answers")
@@ -118,7 +128,7 @@ impl Cluster {
         }
     }
 
-    fn opens(&self, node: usize, issued: &IssuedSession) -> Result<bool, Error> {
+    pub fn opens(&self, node: usize, issued: &IssuedSession) -> Result<bool, Error> {
         let (cache, token) = (self.nodes[node].clone(), issued.token);
         self.wait(async move {
             let value = token.as_str().as_bytes();

@@ -1,9 +1,9 @@
 //! A TCP proxy whose connections can be delayed, stalled, cut and refused, each kind of connection
 //! and each direction by itself.
 //!
-//! A connection is recognised by its first commands: the channel subscribes, the reads ask for
-//! `INFO`, all others are writes. The proxy also keeps what the clients sent, for tests that look
-//! for secrets.
+//! A connection is recognised by its first commands: the channel subscribes, or asks memcached for
+//! its version; the reads ask for `INFO`; all others are writes. The proxy also keeps what the
+//! clients sent, for tests that look for secrets.
 
 use std::{
     collections::HashMap,
@@ -309,7 +309,7 @@ impl<'a> Pump<'a> {
             return;
         }
         let contains = |word: &[u8]| bytes.windows(word.len()).any(|window| window == word);
-        if contains(b"SSUBSCRIBE") {
+        if contains(b"SSUBSCRIBE") || contains(b"version\r\n") {
             self.lane.send_replace(Lane::Channel);
         } else if contains(b"\nINFO\r\n") {
             self.lane.send_replace(Lane::Reads);
