@@ -81,17 +81,17 @@ impl Pair {
     }
 
     /// Kills the primary and promotes the replica.
-    pub fn fail_over(&mut self, nodes: [&Node; 2]) {
+    fn fail_over(&mut self, nodes: [&Node; 2]) {
         self.promote();
         self.redirect(nodes);
     }
 
-    fn promote(&mut self) {
+    pub fn promote(&mut self) {
         self.primary.kill();
         self.replica.command(&["REPLICAOF", "NO", "ONE"]);
     }
 
-    fn redirect(&self, nodes: [&Node; 2]) {
+    pub fn redirect(&self, nodes: [&Node; 2]) {
         for node in nodes {
             node.proxy.redirect(self.replica.port());
         }
