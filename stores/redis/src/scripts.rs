@@ -66,9 +66,9 @@ impl Scripts {
     }
 }
 
-/// An end frees memory, so it must run when there is none left. So must a revocation, which is the
-/// end of a token; a retirement, which is repeated after a failover before the store is up; and the
-/// heartbeat, on which the lease depends.
+/// An end frees memory, so it must run when there is none left. So must a retirement, which is
+/// repeated after a failover before the store is up, a revocation, which is the end of a token, and
+/// the heartbeat, on which the lease depends.
 const ALLOW_OOM: &str = " flags=allow-oom";
 
 fn script(flags: &str, body: &str) -> Script {

@@ -32,14 +32,15 @@ impl TieredCache {
 }
 
 impl Drop for Owner {
-    /// Logs the ends that are lost, unless [`TieredCache::close`] has returned their number.
+    /// Logs the number of ends and revocations that are lost, unless [`TieredCache::close`] has
+    /// returned it.
     fn drop(&mut self) {
         let unconfirmed = self.inner.unconfirmed_ends();
         if unconfirmed > 0 && !self.inner.is_closed.load(Ordering::Relaxed) {
             tracing::warn!(
                 unconfirmed,
-                "a tiered cache was dropped before the store confirmed all ends and revocations; await \
-                 `TieredCache::close` first"
+                "a tiered cache was dropped before the store confirmed all ends and revocations; \
+                 await `TieredCache::close` first"
             );
         }
     }

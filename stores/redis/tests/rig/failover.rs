@@ -86,12 +86,12 @@ impl Pair {
         self.redirect(nodes);
     }
 
-    fn promote(&mut self) {
+    pub fn promote(&mut self) {
         self.primary.kill();
         self.replica.command(&["REPLICAOF", "NO", "ONE"]);
     }
 
-    fn redirect(&self, nodes: [&Node; 2]) {
+    pub fn redirect(&self, nodes: [&Node; 2]) {
         for node in nodes {
             node.proxy.redirect(self.replica.port());
         }

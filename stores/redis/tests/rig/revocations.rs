@@ -303,9 +303,10 @@ fn a_revocation_that_a_failover_lost_is_asserted_again() {
         pair.stall();
         assert_eq!(one.revoke(revocation), Ok(()), "acknowledged");
         let fences = one.node.fences();
-        pair.fail_over([&one.node, &two.node]);
+        pair.promote();
         let recorded = || pair.replica.command(&["EXISTS", KEY]) == "1";
         assert!(!recorded(), "the revocation was lost");
+        pair.redirect([&one.node, &two.node]);
         until("a fence", || one.node.fences() > fences);
         one.node.until_up();
         assert!(recorded(), "{kind}: not asserted");
