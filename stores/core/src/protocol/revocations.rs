@@ -36,7 +36,7 @@ struct State {
     next_attempt: Duration,
 }
 
-/// What makes a revocation one that the store keeps apart from others: key and `issued_before`.
+/// The name of a revocation: the key and `issued_before`. The store keeps one of each.
 type Name = ([u8; 16], u64);
 
 /// A queued revocation. Its number gives the order.

@@ -307,7 +307,7 @@ fn a_revocation_that_a_failover_lost_is_asserted_again() {
         let recorded = || pair.replica.command(&["EXISTS", KEY]) == "1";
         assert!(!recorded(), "the revocation was lost");
         until("a fence", || one.node.fences() > fences);
-        one.until_current();
+        one.node.until_up();
         assert!(recorded(), "{kind}: not asserted");
         let late = Mirror::start(&site, &pair.replica);
         assert!(late.has(&revocation) && !two.accepts(&revocation));
