@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use std::{
     collections::HashMap,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},

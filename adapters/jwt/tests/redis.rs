@@ -122,7 +122,7 @@ fn a_node_without_its_channel_rejects_within_the_lease_and_a_second() {
         let faults: [fn(&Server, &Node); 3] = [
             |_, node| {
                 node.proxy
-                    .set(Lane::Channel, Towards::Node, Behaviour::Stall)
+                    .set(Lane::Channel, Towards::Node, Behaviour::Stall);
             },
             |server, _| {
                 server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);

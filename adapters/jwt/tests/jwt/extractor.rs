@@ -4,11 +4,12 @@ use axum::{
     Router,
     body::Body,
     http::{Request, StatusCode, header},
+    response::IntoResponse,
     routing::get,
 };
 use http_body_util::BodyExt;
 use serde::Deserialize;
-use sessile_jwt::{Claims, Revocations, Verifier};
+use sessile_jwt::{BearerRejection, Claims, Rejection, Revocations, Verifier};
 use tower::ServiceExt;
 
 use crate::support::{builder, with_claims};
@@ -147,4 +148,12 @@ async fn the_client_does_not_learn_the_cause() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn unknown_revocations_are_503_with_a_time_to_retry() {
+    let response = BearerRejection::Rejected(Rejection::Unavailable).into_response();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+    assert!(!response.headers().contains_key(header::WWW_AUTHENTICATE));
 }

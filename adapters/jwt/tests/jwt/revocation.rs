@@ -214,7 +214,7 @@ fn no_token_outlives_its_revocation() {
     world.revocations.blocking().revoke_token(&claims).unwrap();
     world.revocations.blocking().revoke_subject("a").unwrap();
     // In steps, in which other revocations free what has expired.
-    while world.revocations.len() > 0 {
+    while !world.revocations.is_empty() {
         assert!(world.rejection(&longest).is_some());
         world.advance(Duration::from_secs(60));
         world.revocations.maintain();

@@ -60,7 +60,7 @@ fn claims() -> Value {
     json!({"sub": "ada", "iat": now, "exp": now + 600, "aud": ["api"], "iss": "me", "n": [1.5, "é"]})
 }
 
-/// What either library signs and accepts, the other one accepts with the same claims.
+/// A token that one library signs and accepts, the other one accepts with the same claims.
 #[test]
 fn tokens_of_every_algorithm_are_accepted_by_both() {
     for pair in pairs() {

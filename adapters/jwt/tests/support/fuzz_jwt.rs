@@ -1,4 +1,4 @@
-//! What must hold for any header and payload, with a right signature, and for any text.
+//! Invariants of any header and payload with a right signature, and of any text.
 
 use std::{
     sync::LazyLock,
