@@ -18,7 +18,7 @@ use std::{
 use parking_lot::Mutex;
 use pyo3::{exceptions::PyRuntimeWarning, prelude::*};
 use sessile::{KeyRing, SessionCacheBuilder};
-use sessile_store::{StoreState, TieredCache};
+use sessile_store::TieredCache;
 use sessile_web::Cache;
 
 use crate::{
@@ -150,17 +150,20 @@ impl Engine {
             return Ok(self.install(Cache::Local(cache)));
         };
         let (opening, settings) = (self.opening(), self.state.lock().settings.clone());
-        let cache: PyResult<Cache> = py.detach(|| {
+        let built: PyResult<(Cache, Option<String>)> = py.detach(|| {
             let _guard = opening.lock();
             // The state is locked only with the interpreter lock.
             if let Some(cache) = Python::attach(|_| self.built()) {
-                return Ok(cache);
+                return Ok((cache, None));
             }
-            let cache = Cache::Tiered(store.open(settings)?);
-            Ok(Python::attach(|_| self.install(cache)))
+            let (cache, warning) = store.open(settings)?;
+            let cache = Python::attach(|_| self.install(Cache::Tiered(cache)));
+            Ok((cache, warning))
         });
-        let cache = cache?;
-        report(py, cache.tiered())?;
+        let (cache, warning) = built?;
+        if let Some(text) = warning {
+            warn(py, &text)?;
+        }
         Ok(cache)
     }
 
@@ -187,16 +190,6 @@ impl Engine {
 fn take(state: &Mutex<State>) -> Option<TieredCache> {
     let taken = state.lock().cache.take();
     taken.as_ref()?.get()?.tiered().cloned()
-}
-
-/// Logs that the store does not answer yet.
-fn report(py: Python<'_>, cache: Option<&TieredCache>) -> PyResult<()> {
-    let is_down = cache.is_some_and(|cache| cache.store_health().state == StoreState::Down);
-    if is_down {
-        warn(py, NOT_REACHED)
-    } else {
-        Ok(())
-    }
 }
 
 /// Adds a cache with a store to those that are closed when the interpreter exits.
@@ -232,9 +225,6 @@ const EXIT: Duration = Duration::from_secs(5);
 
 const LOST: &str = "sign-outs were not confirmed by the store of the sessions before the process \
     ended";
-
-const NOT_REACHED: &str = "the store of the sessions does not answer; requests that need it are \
-    answered with 503 until it does";
 
 const FORKED: &CStr = c"this process was forked after its session cache was built: its cache is \
     empty, and processes do not share sessions. Run one worker process, set a `store` that processes share, \

@@ -17,7 +17,7 @@ use std::{
 use parking_lot::Mutex;
 use pyo3::{exceptions::PyRuntimeError, prelude::*};
 
-use crate::{fork::OfProcess, wakeups::Wakeups};
+use crate::{errors::ForkedProcess, fork::OfProcess, wakeups::Wakeups};
 
 /// What is done with the result, with the interpreter lock.
 pub(crate) type Finish = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
@@ -43,7 +43,7 @@ impl Pending {
     /// Polls once. Returns true if the result is there.
     fn poll_with(&mut self, py: Python<'_>, waker: &Waker) -> bool {
         let Some(state) = self.0.get_mut().get_mut() else {
-            // The parent's work never ends in a forked child; the result is an error.
+            // The parent's work never ends in a forked child: the result is an error.
             return true;
         };
         let State::Waiting(work) = state else {
@@ -77,7 +77,7 @@ impl Pending {
     fn result(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         match slf.borrow_mut().take() {
             Some(State::Ready(finish)) => finish(slf.py()),
-            _ => Err(PyRuntimeError::new_err("the result is not there")),
+            other => Err(no_result(other.as_ref())),
         }
     }
 
@@ -87,7 +87,7 @@ impl Pending {
         let finish = match state {
             Some(State::Ready(finish)) => finish,
             Some(State::Waiting(work)) => slf.py().detach(|| wait(work)),
-            _ => return Err(PyRuntimeError::new_err("the result is not there")),
+            other => return Err(no_result(other.as_ref())),
         };
         finish(slf.py())
     }
@@ -96,6 +96,13 @@ impl Pending {
     /// to the store is still done.
     fn cancel(&mut self) {
         drop(self.take());
+    }
+}
+
+fn no_result(state: Option<&State>) -> PyErr {
+    match state {
+        None => ForkedProcess::new_err("this process was forked while a request waited"),
+        Some(_) => PyRuntimeError::new_err("the result was taken, or is not there yet"),
     }
 }
 

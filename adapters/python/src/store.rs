@@ -8,7 +8,7 @@ use std::time::Duration;
 use pyo3::{exceptions::PyValueError, prelude::*};
 use sessile::SessionCacheBuilder;
 use sessile_redis::{RedisStore, RedisStoreBuilder};
-use sessile_store::{StoreBuildError, StoreExt, TieredCache};
+use sessile_store::{StoreBuildError, StoreExt, StoreState, TieredCache};
 
 use crate::errors::seconds;
 
@@ -73,11 +73,14 @@ impl StoreSettings {
     }
 
     /// Builds a cache and opens its connections. Waits for the first answer of the store, for at
-    /// most the timeout.
-    pub(crate) fn open(&self, settings: SessionCacheBuilder) -> PyResult<TieredCache> {
+    /// most the timeout. Returns what an operator should know, too.
+    pub(crate) fn open(
+        &self,
+        settings: SessionCacheBuilder,
+    ) -> PyResult<(TieredCache, Option<String>)> {
         let store: RedisStore = self.redis.clone().build().map_err(named)?;
         let mut builder = settings
-            .tiered(store)
+            .tiered(store.clone())
             .stale_while_down(self.stale_while_down)
             .encrypt(self.encrypt);
         if let Some(lease) = self.lease {
@@ -86,14 +89,29 @@ impl StoreSettings {
         if let Some(timeout) = self.timeout {
             builder = builder.timeout(timeout);
         }
-        builder.build().map_err(|error| match error {
+        let cache = builder.build().map_err(|error| match error {
             StoreBuildError::Cache(error) => PyValueError::new_err(error.to_string()),
             error if self.has_secret_key => {
                 named(error.to_string().replace("`keys`", "`secret_key`"))
             }
             error => named(error),
-        })
+        })?;
+        let warning = warning(&cache, &store);
+        Ok((cache, warning))
     }
+}
+
+fn warning(cache: &TieredCache, store: &RedisStore) -> Option<String> {
+    if cache.store_health().state == StoreState::Down {
+        return Some(NOT_REACHED.to_owned());
+    }
+    let policy = store.server()?.eviction_policy;
+    (policy != "noeviction").then(|| {
+        format!(
+            "`maxmemory-policy` of the store of the sessions should be noeviction, got {policy}: \
+             evicted sessions sign their visitors out"
+        )
+    })
 }
 
 fn redis(given: &Bound<'_, PyAny>, timeout: Option<Duration>) -> PyResult<RedisStoreBuilder> {
@@ -129,3 +147,6 @@ fn redis(given: &Bound<'_, PyAny>, timeout: Option<Duration>) -> PyResult<RedisS
 fn named(error: impl ToString) -> PyErr {
     PyValueError::new_err(format!("`store`: {}", error.to_string()))
 }
+
+const NOT_REACHED: &str = "the store of the sessions does not answer; requests that need it are \
+    answered with 503 until it does";

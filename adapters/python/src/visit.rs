@@ -10,18 +10,17 @@
 mod load;
 mod respond;
 mod save;
+mod waiting;
 
-use core::{future::ready as ready_future, pin::Pin, task::Poll};
+use core::pin::Pin;
 
 use parking_lot::Mutex;
-use pyo3::{
-    IntoPyObjectExt, PyTraverseError, PyVisit, exceptions::PyRuntimeError, prelude::*,
-    types::PyDict,
-};
+use pyo3::{PyTraverseError, PyVisit, exceptions::PyRuntimeError, prelude::*, types::PyDict};
 use sessile_web::{
-    self as web, Session, SessionError, SessionRequest, SignIn,
-    adapter::{SessionExt, ready},
+    self as web, Session, SessionError, SessionRequest, SignIn, adapter::SessionExt,
 };
+
+use waiting::{flag, object};
 
 use crate::{
     arguments::Argument,
@@ -29,7 +28,6 @@ use crate::{
     errors::{ForkedProcess, seconds, session_exception},
     fork::OfProcess,
     known::Known,
-    pending::{in_background, poll_once, settle},
     records::SessionInfo,
     response::{self, Kind},
     sessions::Sessions,
@@ -253,24 +251,7 @@ impl Visit {
     /// Ends the session. With a store and `defers`, the response waits for its confirmation, and
     /// logs if there is none.
     fn sign_out(slf: &Bound<'_, Self>, defers: bool) -> PyResult<Py<PyAny>> {
-        let session = slf.borrow().session()?;
-        if !slf.borrow().sessions.get().has_store() {
-            let ended = slf.py().detach(|| ready(session.sign_out()));
-            slf.borrow_mut().forget();
-            return ended.map_err(session_exception).map(|()| slf.py().None());
-        }
-        let mut ending: Ending = Box::pin(async move { session.sign_out().await });
-        let begun = slf.py().detach(|| poll_once(ending.as_mut()));
-        slf.borrow_mut().forget();
-        match begun {
-            Poll::Pending if defers => slf.borrow_mut().defer(ending),
-            Poll::Ready(Err(error)) if defers => {
-                slf.borrow_mut().defer(Box::pin(ready_future(Err(error))));
-            }
-            Poll::Ready(ended) => ended.map_err(session_exception)?,
-            Poll::Pending => return settle(slf.py(), ending, done),
-        }
-        Ok(slf.py().None())
+        Self::end_session(slf, defers)
     }
 
     fn rotate(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -396,49 +377,6 @@ impl Visit {
         sessions.get().current(slf.py())
     }
 
-    /// Runs a verb of the session: at once on a local cache, otherwise perhaps as a `_Pending`.
-    fn with_session<T, F>(
-        slf: &Bound<'_, Self>,
-        work: impl FnOnce(Session) -> F + Send,
-        finish: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
-    ) -> PyResult<Py<PyAny>>
-    where
-        T: Send + 'static,
-        F: Future<Output = T> + Send + 'static,
-    {
-        let (py, visit) = (slf.py(), slf.borrow());
-        let session = visit.session()?;
-        let has_store = visit.sessions.get().has_store();
-        drop(visit);
-        if has_store {
-            settle(py, work(session), finish)
-        } else {
-            let output = py.detach(|| ready(work(session)));
-            finish(py, output)
-        }
-    }
-
-    /// Stores the removal of identity keys. No thread waits for the store.
-    fn store_sign_out(py: Python<'_>, session: &Session) {
-        let session = session.clone();
-        let mut work = Box::pin(async move { session.store_sign_out().await });
-        // A failure cannot be reported: the application's exception is being raised.
-        if py.detach(|| poll_once(work.as_mut())).is_pending() {
-            in_background(work);
-        }
-    }
-
-    /// Takes a sign-out that the store has not confirmed.
-    fn take_ending(&mut self) -> Option<Ending> {
-        let mut ending = self.ending.get_mut().take()?;
-        let own = ending.get_mut()?;
-        Some(core::mem::replace(own, Box::pin(ready_future(Ok(())))))
-    }
-
-    fn defer(&mut self, ending: Ending) {
-        *self.ending.get_mut() = Some(OfProcess::new(ending));
-    }
-
     fn session(&self) -> PyResult<Session> {
         let session = self.session.as_ref().ok_or_else(|| {
             PyRuntimeError::new_err(
@@ -470,19 +408,6 @@ impl Visit {
              do it before the handler returns"
         })
     }
-}
-
-fn object<'py, T: IntoPyObjectExt<'py>>(py: Python<'py>, value: T) -> PyResult<Py<PyAny>> {
-    value.into_py_any(py)
-}
-
-fn flag(py: Python<'_>, is_true: bool) -> PyResult<Py<PyAny>> {
-    object(py, is_true)
-}
-
-fn done(py: Python<'_>, result: Result<(), SessionError>) -> PyResult<Py<PyAny>> {
-    result.map_err(session_exception)?;
-    Ok(py.None())
 }
 
 /// Runs `act`, which takes no lock except that of the request's session. Releases the interpreter

@@ -19,7 +19,7 @@ from sessile._access import mark_access_in_request_session
 from sessile._replaced import adopt
 from sessile._sessile import InvalidCSRFToken, SessionCache, Unreachable, _Pending
 from sessile._store import RedisStore
-from sessile._waiting import settle, wait
+from sessile._waiting import wait
 from sessile._workers import warn_of_several_workers
 from sessile.control import SESSION, SessionControl, session_control
 from sessile.session import Session, unread
@@ -214,17 +214,23 @@ class SessionMiddleware:
             raise
         try:
             pending = visit.finish(session)
-            if pending is not None:
-                await wait(pending)
         except Exception as error:
             _report(error)
+        else:
+            if pending is not None:
+                await _wait_late(pending)
 
     async def _call_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Connects to the store at the start of the server, and closes the connections at its end.
 
         They are open already, unless the process was forked after the middleware was built.
         """
-        self.cache._open()
+        try:
+            self.cache._open()
+        except ValueError as error:
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
 
         async def send_and_close(message: Message) -> None:
             if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
@@ -277,7 +283,8 @@ def _websocket(scope: Scope, session: Session, receive: Receive, send: Send) -> 
         message = await receive()
         if message["type"] == "websocket.disconnect":
             scope[_IS_CLOSED] = True
-            await _save_late(session)
+            if (pending := _save_late(session)) is not None:
+                await _wait_late(pending)
         return message
 
     async def respond(message: Message) -> None:
@@ -285,10 +292,12 @@ def _websocket(scope: Scope, session: Session, receive: Receive, send: Send) -> 
             scope[_IS_CLOSED] = True
         if scope["session"] is not session and message["type"] in _HANDSHAKES:
             _adopt_replacement(scope, session, message)
-        response = await settle(session._visit.respond(session, message))
-        if message["type"] == "websocket.close":
-            # Before the message: a client that has received it may send its next request.
-            await _save_late(session)
+        response: Any = session._visit.respond(session, message)
+        if type(response) is _Pending:
+            response = await wait(response)
+        # Before the message: a client that has received it may send its next request.
+        if message["type"] == "websocket.close" and (pending := _save_late(session)) is not None:
+            await _wait_late(pending)
         if type(response) is tuple:
             await _send_with_followup(send, session, *response)
         else:
@@ -375,7 +384,8 @@ async def _send_with_followup(
     """
     if followup is True:
         await send(message)
-        await _save_late(session)
+        if (pending := _save_late(session)) is not None:
+            await _wait_late(pending)
     elif message["type"].endswith("http.response.start"):
         _log.warning("the session could not be stored: the response has status %d", message["status"])
         await send(message)
@@ -402,13 +412,22 @@ def _adopt_replacement(scope: Scope, session: Session, message: Message) -> None
         session._visit.look_for_foreign_cookie(message)
 
 
-async def _save_late(session: Session) -> None:
+def _save_late(session: Session) -> _Pending | None:
     """Stores changes that were made after the headers were sent.
 
     No response can report an error.
     """
     try:
-        await settle(session._visit.save_late(session))
+        return session._visit.save_late(session)
+    except Exception as error:
+        _report(error)
+        return None
+
+
+async def _wait_late(pending: _Pending) -> None:
+    """Waits until the store has changes that were made after the headers were sent."""
+    try:
+        await wait(pending)
     except Exception as error:
         _report(error)
 

@@ -38,13 +38,10 @@ impl Visit {
             return Ok(None);
         };
         let message = response::copy(message)?;
-        let response = Self::response(slf)?;
         let changes = match Self::take_changes_at_start(slf, &session, dict, left, reads) {
             Ok(changes) => changes,
             Err(error) if error.is_instance_of::<TooLarge>(slf.py()) => {
-                let body = response.replace_too_large(&session, &message)?;
-                Self::committed(slf, &session, Stage::Replaced, Changes::new());
-                return with_followup(&message, PyBytes::new(slf.py(), body.as_bytes())).map(Some);
+                return Self::replace_too_large(slf, &session, &message);
             }
             Err(error) => return Err(error),
         };
@@ -59,6 +56,7 @@ impl Visit {
         if let Some(ending) = ending {
             return commit.after(slf, ending, status);
         }
+        let response = Self::response(slf)?;
         let Begun {
             stored,
             headers,
@@ -68,6 +66,16 @@ impl Visit {
             Some(stored) => commit.finish(&response, stored, &headers, others.bind(slf.py())),
             None => commit.later(slf.py(), status, headers, others),
         }
+    }
+
+    fn replace_too_large<'py>(
+        slf: &Bound<'py, Self>,
+        session: &Session,
+        message: &Bound<'py, PyDict>,
+    ) -> PyResult<Answer<'py>> {
+        let body = Self::response(slf)?.replace_too_large(session, message)?;
+        Self::committed(slf, session, Stage::Replaced, Changes::new());
+        with_followup(message, PyBytes::new(slf.py(), body.as_bytes())).map(Some)
     }
 
     /// Handles the acceptance of a websocket, whose response may carry a cookie. Errors are
