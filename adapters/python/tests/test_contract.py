@@ -61,10 +61,10 @@ def test_contract_suite_passes_with_a_store(store: str, workers: int) -> None:
             client.config_set("notify-keyspace-events", "En")
         with Workers("uvicorn", server.url, workers, "contract_app:app", environment, options) as site:
             url = f"http://127.0.0.1:{site.port}"
-            report, failed, missing = drive(url, rounds=200)
+            report, failed, missing = drive(url, rounds=100)
             assert workers > 1 or not failed, "\n" + report
             # The promise is 100 ms for 99.9 % of the messages: what came too late is repeated.
             for case in failed:
-                assert any(not drive(url, case, rounds=200)[1] for _ in range(3)), "\n" + report
+                assert any(not drive(url, case, rounds=100)[1] for _ in range(3)), "\n" + report
     assert len(failed) <= 3, "\n" + report
     assert set(missing) == {*WITHOUT_A_STORE, "clock"}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import sessile
 from sessile import _settings
@@ -77,6 +78,10 @@ def test_shell_commands_are_valid() -> None:
     assert commands
     for text in commands:
         subprocess.run(["bash", "-n", "-c", text], check=True, timeout=10)
+
+
+def test_yaml_is_valid() -> None:
+    assert all(yaml.safe_load(text)["services"] for text in blocks("yaml"))
 
 
 def test_there_are_programs() -> None:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from redis_server import wait_until
 from servers import KINDS, Server
-from workers import Answer, Visitor, Workers, until
+from workers import Answer, Visitor, Workers
 
 pytestmark = pytest.mark.newest
 
@@ -38,7 +39,7 @@ class Outage:
         self.server.kill() if self.fault == "kill" else self.server.pause()
 
     def end(self) -> None:
-        self.server.start_again() if self.fault == "kill" else self.server.resume()
+        self.server.start() if self.fault == "kill" else self.server.resume()
 
 
 @pytest.fixture(params=CHOSEN, ids="-".join)
@@ -85,11 +86,11 @@ def test_outage_of_the_store(outage: Outage) -> None:
 
     outage.end()
     for connection, who, name in ((one, ada, "ada"), (two, ada, "ada"), (two, bob, "bob")):
-        until(lambda: who.send(connection, "GET", "/me").status == 200, 10, "the session opens again")
+        wait_until(lambda: who.send(connection, "GET", "/me").status == 200, "the session opens again", 10)
         assert who.send(connection, "GET", "/me").json() == name
     assert ada.send(two, "POST", "/count/before").json() == 2, "nothing that was confirmed is lost"
     for connection in (one, two):
-        until(lambda: Visitor(copy).send(connection, "GET", "/me").status == 401, 10, "the queued sign-out is sent")
+        wait_until(lambda: Visitor(copy).send(connection, "GET", "/me").status == 401, "the queued sign-out is sent", 10)
     assert Visitor().send(one, "POST", "/login/eve").status == 200
 
 
@@ -116,8 +117,8 @@ def test_workers_without_their_store_start_and_stop() -> None:
             ada = Visitor()
             assert ada.send(one, "GET", "/plain").status == 200
             assert is_unavailable(ada.send(one, "POST", "/login/ada"))
-            server.start_again()
-            until(lambda: ada.send(one, "POST", "/login/ada").status == 200, 10, "the store answers")
-            until(lambda: ada.send(two, "GET", "/me").status == 200, 10, "the store answers")
+            server.start()
+            wait_until(lambda: ada.send(one, "POST", "/login/ada").status == 200, "the store answers", 10)
+            wait_until(lambda: ada.send(two, "GET", "/me").status == 200, "the store answers", 10)
             server.pause()
         assert workers.stopped_in is not None and workers.stopped_in < 10

@@ -9,8 +9,9 @@ import threading
 from dataclasses import dataclass, field
 
 import pytest
+from redis_server import wait_until
 from servers import KINDS, Server
-from workers import Visitor, Workers, until
+from workers import Visitor, Workers
 
 pytestmark = pytest.mark.newest
 
@@ -78,12 +79,12 @@ def test_rolling_restart_loses_no_session_and_answers_no_error() -> None:
         for thread in threads:
             thread.start()
         try:
-            until(lambda: all(shopper.confirmed > 20 for shopper in shoppers), 60, "the load")
+            wait_until(lambda: all(shopper.confirmed > 20 for shopper in shoppers), "the load", 60)
             site.forget_connections()
             site.process.send_signal(signal.SIGHUP)
-            until(lambda: not any(site.is_running(pid) for pid in old), 60, "the old workers stop")
+            wait_until(lambda: not any(site.is_running(pid) for pid in old), "the old workers stop", 60)
             before = [shopper.confirmed for shopper in shoppers]
-            until(lambda: all(now.confirmed > then + 20 for now, then in zip(shoppers, before, strict=True)), 60, "the new workers serve")
+            wait_until(lambda: all(now.confirmed > then + 20 for now, then in zip(shoppers, before, strict=True)), "the new workers serve", 60)
         finally:
             stop.set()
             for thread in threads:
@@ -91,6 +92,6 @@ def test_rolling_restart_loses_no_session_and_answers_no_error() -> None:
         site.connect()
         assert not old & set(site.pids)
         for shopper in shoppers:
-            until(shopper.is_stored, 10, "all confirmed changes are stored")
+            wait_until(shopper.is_stored, "all confirmed changes are stored", 10)
         assert [shopper.wrong for shopper in shoppers] == [[]] * 4
         assert sum(shopper.closed for shopper in shoppers) <= 8, "connections that the old workers had accepted"

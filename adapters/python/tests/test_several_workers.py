@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from http.client import HTTPConnection
 
 import pytest
+from redis_server import wait_until
 from servers import KINDS, Server
-from workers import Visitor, Workers, until
+from workers import Visitor, Workers
 
 pytestmark = pytest.mark.newest
 
@@ -52,11 +53,11 @@ def test_cart_is_filled_in_ten_requests_to_different_workers(workers: list[HTTPC
     for at in range(10):
         worker = workers[at % 4]
         # A visitor looks at the page before the next click.
-        until(lambda: shows(worker), LEASE_AND_A_SECOND, "the last change arrives")
+        wait_until(lambda: shows(worker), "the last change arrives", LEASE_AND_A_SECOND)
         expected.append(f"item-{at}")
         assert visitor.send(worker, "POST", f"/cart/item-{at}").json() == expected
     for worker in workers:
-        until(lambda: shows(worker), LEASE_AND_A_SECOND, "the last change arrives")
+        wait_until(lambda: shows(worker), "the last change arrives", LEASE_AND_A_SECOND)
 
 
 def test_sign_out_on_one_worker_is_rejected_on_all(workers: list[HTTPConnection]) -> None:
@@ -69,7 +70,7 @@ def test_sign_out_on_one_worker_is_rejected_on_all(workers: list[HTTPConnection]
         assert ada.cookie == ""
         assert Visitor(copy).send(workers[at], "GET", "/me").status == 401
         for worker in workers:
-            until(lambda: Visitor(copy).send(worker, "GET", "/me").status == 401, LEASE_AND_A_SECOND, "the sign-out arrives")
+            wait_until(lambda: Visitor(copy).send(worker, "GET", "/me").status == 401, "the sign-out arrives", LEASE_AND_A_SECOND)
 
 
 def test_blocking_methods_work_in_threads(workers: list[HTTPConnection]) -> None:

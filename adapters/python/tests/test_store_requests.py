@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from in_process import request
+from redis_server import wait_until
 from servers import KINDS, Server
 from starlette.testclient import TestClient
-from workers import SECRET, Visitor, Workers, status_of, until
+from workers import SECRET, Visitor, Workers, status_of
 
 from sessile import SessionCache
 from sessile.fastapi import CurrentUser, SessionDep, SessionMiddleware
@@ -88,7 +89,7 @@ def test_streaming_response_stores_what_the_stream_changed(site: Workers) -> Non
     one, two = site.connect()
     visitor = Visitor()
     assert visitor.send(one, "GET", "/stream").body == b"onetwo"
-    until(lambda: visitor.send(two, "GET", "/all").json() == {"begun": True, "done": True}, 10, "the late change is stored")
+    wait_until(lambda: visitor.send(two, "GET", "/all").json() == {"begun": True, "done": True}, "the late change is stored", 10)
 
 
 def test_client_that_goes_leaves_the_session_usable(site: Workers) -> None:
@@ -101,7 +102,7 @@ def test_client_that_goes_leaves_the_session_usable(site: Workers) -> None:
     for connection in (one, two):
         visitor.send(connection, "POST", "/release")
     for count, connection in enumerate([one, two] * 3, start=2):
-        until(lambda: visitor.send(connection, "GET", "/all").json()["changes"] == count - 1, 10, "the last change arrives")
+        wait_until(lambda: visitor.send(connection, "GET", "/all").json()["changes"] == count - 1, "the last change arrives", 10)
         assert visitor.send(connection, "POST", "/count/changes").json() == count
 
 
@@ -210,4 +211,4 @@ def test_closed_caches_leave_no_thread_and_no_file(server: Server) -> None:
     before = state()
     for _ in range(10):
         cycle()
-    until(lambda: all(count <= earlier for count, earlier in zip(state(), before, strict=True)), 10, "threads and files are closed")
+    wait_until(lambda: all(count <= earlier for count, earlier in zip(state(), before, strict=True)), "threads and files are closed", 10)

@@ -11,13 +11,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from servers import free_port
+from redis_server import free_port
 
 # The secret of the tests. It is not random, so that no two runs differ.
 SECRET = "the-tests-of-the-workers-are-signed-with-this-0123"
@@ -180,15 +180,6 @@ class Workers:
         for connection in self._connections.values():
             connection.close()
         self._connections.clear()
-
-
-def until(condition: Callable[[], Any], seconds: float, what: str) -> float:
-    """Waits for a condition, and returns the seconds that it took."""
-    begin = time.monotonic()
-    while not condition():
-        assert time.monotonic() - begin < seconds, f"{what}: not within {seconds} s"
-        time.sleep(0.005)
-    return time.monotonic() - begin
 
 
 def status_of(pid: int, name: str) -> int:
