@@ -221,7 +221,7 @@ pub(crate) fn close_all(py: Python<'_>) -> PyResult<()> {
 static WITH_STORE: Mutex<Vec<Weak<Mutex<State>>>> = Mutex::new(Vec::new());
 
 /// The longest time that the caches of a process are given to send what is queued.
-const EXIT: Duration = Duration::from_secs(5);
+const EXIT: Duration = Duration::from_secs(3);
 
 const LOST: &str = "sign-outs were not confirmed by the store of the sessions before the process \
     ended";

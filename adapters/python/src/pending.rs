@@ -19,7 +19,7 @@ use pyo3::{exceptions::PyRuntimeError, prelude::*};
 
 use crate::{errors::ForkedProcess, fork::OfProcess, wakeups::Wakeups};
 
-/// What is done with the result, with the interpreter lock.
+/// The last step, which has the result and the interpreter lock.
 pub(crate) type Finish = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
 
 type Work = Pin<Box<dyn Future<Output = Finish> + Send>>;

@@ -197,7 +197,7 @@ impl StoreHealth {
         }
     }
 
-    /// Why the store cannot be used with these settings; `None` in other states.
+    /// The reason why the store cannot be used with these settings; `None` in other states.
     #[getter]
     fn cause(&self) -> Option<&str> {
         match &self.0.state {

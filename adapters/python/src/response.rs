@@ -110,16 +110,20 @@ pub(crate) struct Response<'py> {
 }
 
 impl<'py> Response<'py> {
-    /// Commits a session, if that does not wait for a store.
+    /// Commits a session, unless that waits for a store, or `waits` says that something else does.
     pub(crate) fn begin(
         &self,
         session: &Session,
         status: StatusCode,
         message: &Bound<'_, PyDict>,
+        waits: bool,
     ) -> PyResult<Begun> {
         let given = message.get_item(intern!(self.py, "headers"))?;
         let (others, mut headers) = self.split(given.as_ref())?;
-        let stored = self.commit_now(session, status, &mut headers);
+        let stored = match waits {
+            true => None,
+            false => self.commit_now(session, status, &mut headers),
+        };
         Ok(Begun {
             stored,
             headers,
@@ -278,7 +282,7 @@ impl<'py> Response<'py> {
 
     /// Returns the other headers as they are, and the headers that a session may change as a map.
     /// Invalid headers are in the list, for the server to reject.
-    pub(crate) fn split(
+    fn split(
         &self,
         given: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<(Bound<'py, PyList>, HeaderMap)> {

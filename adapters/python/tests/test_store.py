@@ -9,18 +9,20 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import KEY, Handler, visitor
+from conftest import KEY, Handler, client_for, view, visitor
 from redis_server import RedisServer, wait_until
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sessile import RedisStore, SessionCache, Unreachable
 from sessile.starlette import session_control
 from sessile.testing import test_client
 
 LEASE = 3.0
-TIMEOUT = 0.2
+TIMEOUT = 1.0
 
 
 @pytest.fixture
@@ -32,6 +34,7 @@ def shared(redis: RedisServer) -> Iterator[Callable[[], SessionCache]]:
         store = RedisStore(redis.url, lease=LEASE, timeout=TIMEOUT)
         cache = SessionCache(secret_key=KEY, memory=8 << 20, store=store)
         built.append(cache)
+        wait_until(lambda: health(cache) == "up", "the cache connects")
         return cache
 
     yield build
@@ -207,7 +210,7 @@ def test_a_process_answers_from_its_memory_until_the_lease_is_over(
     wait_until(lambda: ada.get("/view").status_code == 503, "the lease is over", LEASE + 3)
     began = time.monotonic()
     assert ada.get("/view").status_code == 503
-    assert time.monotonic() - began < TIMEOUT, "it does not wait for a store that is known to be down"
+    assert time.monotonic() - began < TIMEOUT / 2, "it does not wait for a store that is known to be down"
     redis.start()
     # The data is gone with the server, and the cookie opens nothing.
     wait_until(lambda: ada.get("/view").status_code == 200, "the store is back")
@@ -304,6 +307,51 @@ def test_identity_keys_that_a_failed_request_removed_stay_removed(shared: Callab
     with pytest.raises(RuntimeError, match="after the sign-out"):
         one.get("/drop_user")
     wait_until(lambda: other.get("/view").json() == {}, "the removal is stored")
+
+
+def test_websockets_share_their_session_and_sign_out(shared: Callable[[], SessionCache]) -> None:
+    async def talk(socket: WebSocket) -> None:
+        session = socket.session
+        if await socket_text(socket) == "sign out":
+            session.clear()
+        await socket.accept()
+        if session:
+            session["said"] = 1
+        await socket.send_json(session_control(socket).user)
+        await socket.close()
+
+    async def socket_text(socket: WebSocket) -> str:
+        return socket.query_params.get("say", "")
+
+    routes = [WebSocketRoute("/talk", talk), *(Route(f"/{act.__name__}", act) for act in (login, user, view))]
+    one, other = client_for(routes, cache=shared()), client_for(routes, cache=shared())
+    one.get("/login")
+    before = dict(one.cookies)
+    with_cookies_of(other, one)
+    with other.websocket_connect("/talk") as socket:
+        assert socket.receive_json() == "ada"
+        assert socket.receive()["type"] == "websocket.close"
+    assert with_cookies_of(client_for(routes, cache=shared()), one).get("/view").json() == {"cart": ["tea"], "said": 1}
+    with other.websocket_connect("/talk?say=sign out") as socket:
+        assert socket.receive_json() is None
+    assert shared().open_token(before["session"]) is None
+
+
+def test_a_websocket_is_closed_if_its_session_cannot_be_read(
+    redis: RedisServer, shared: Callable[[], SessionCache]
+) -> None:
+    async def talk(socket: WebSocket) -> None:
+        await socket.accept()
+        await socket.send_json(dict(socket.session))
+
+    routes = [WebSocketRoute("/talk", talk), Route("/login", login)]
+    one, cache = client_for(routes, cache=shared()), shared()
+    one.get("/login")
+    other = with_cookies_of(client_for(routes, cache=cache), one)
+    lose(redis, cache)
+    with other.websocket_connect("/talk") as socket, pytest.raises(WebSocketDisconnect) as closed:
+        socket.receive_json()
+    assert closed.value.code == 1013
 
 
 def test_client_helper_of_the_guide_works_with_a_store(shared: Callable[[], SessionCache]) -> None:

@@ -30,6 +30,11 @@ def small(store: Any, **settings: Any) -> SessionCache:
     return SessionCache(**{"secret_key": KEY, "memory": 4 << 20, "store": store, **settings})
 
 
+def store_of(redis: RedisServer, **settings: Any) -> RedisStore:
+    """Returns a store that waits long enough on a machine with other work."""
+    return RedisStore(redis.url, timeout=5, **settings)
+
+
 def state_of(cache: SessionCache) -> StoreHealth:
     found = cache.store_health()
     assert found is not None
@@ -120,7 +125,8 @@ def test_the_environment_sets_the_store_and_false_ignores_it(
 ) -> None:
     monkeypatch.setenv("SESSILE_STORE", redis.url)
     cache = small(None)
-    assert cache.has_store and state_of(cache).state == "up"
+    assert cache.has_store
+    wait_until(lambda: state_of(cache).state == "up", "the cache connects")
     cache.close()
     assert not small(False).has_store and small(False).store_health() is None
     middleware = SessionMiddleware(None, secret_key=KEY, memory=4 << 20)  # type: ignore[arg-type]
@@ -137,7 +143,7 @@ def test_a_cache_starts_without_its_server_and_connects_later(
 ) -> None:
     port = free_port()
     with caplog.at_level(logging.WARNING, "sessile"):
-        client = visitor(put, store=RedisStore(f"redis://127.0.0.1:{port}", timeout=0.2))
+        client = visitor(put, store=RedisStore(f"redis://127.0.0.1:{port}", timeout=1))
         assert client.get("/view").json() == {}
     assert "does not answer" in caplog.text
     assert client.get("/put").status_code == 503
@@ -155,14 +161,14 @@ def put(request: Request) -> Response:
 
 
 def test_another_secret_than_the_other_workers_is_rejected(redis: RedisServer) -> None:
-    first = small(redis.url, secret_key=KEY_OF_WORKERS)
+    first = small(store_of(redis), secret_key=KEY_OF_WORKERS)
     first.create(b"")
     with pytest.raises(ValueError, match="`store`: `secret_key` has no key in common"):
-        small(redis.url, secret_key=OTHER_KEY)
+        small(store_of(redis), secret_key=OTHER_KEY)
     with pytest.raises(ValueError, match="`store`: `keys` has no key in common"):
-        small(redis.url, secret_key=None, keys=b64encode(OTHER_KEY.encode()).decode())
+        small(store_of(redis), secret_key=None, keys=b64encode(OTHER_KEY.encode()).decode())
     # A list that shares one is accepted: that is how secrets are rotated.
-    second = small(redis.url, secret_key=[OTHER_KEY, KEY_OF_WORKERS])
+    second = small(store_of(redis), secret_key=[OTHER_KEY, KEY_OF_WORKERS])
     assert state_of(second).state == "up"
     for cache in (first, second):
         cache.close()
@@ -173,7 +179,7 @@ KEY_OF_WORKERS = "b1mVIDAzC1D1KMQv5lTSk8dPcCh8lIbbJx3zcwOWkk4"
 
 
 def test_other_prefixes_share_no_session(redis: RedisServer) -> None:
-    one, other = small(RedisStore(redis.url, prefix="one")), small(RedisStore(redis.url, prefix="other"))
+    one, other = small(store_of(redis, prefix="one")), small(store_of(redis, prefix="other"))
     assert other.open_token(one.create(b"a").token) is None
     assert b"one:{meta}" in redis.command("KEYS", "one:*meta*")
     for cache in (one, other):
@@ -181,11 +187,11 @@ def test_other_prefixes_share_no_session(redis: RedisServer) -> None:
 
 
 def test_data_is_encrypted_if_the_store_is_told_so(redis: RedisServer) -> None:
-    plain, secret = small(redis.url), small(RedisStore(redis.url, encrypt=True))
+    plain, secret = small(store_of(redis)), small(store_of(redis, encrypt=True))
     contents = {}
     for cache in (plain, secret):
         issued = cache.create(b"the marker")
-        record = small(RedisStore(redis.url, encrypt=True)).open_token(issued.token)
+        record = secret.open_token(issued.token)
         assert record is not None and record.data == b"the marker"
         contents[cache] = redis.command("EVAL", SUM_OF_MARKERS, "0")
     assert contents[plain].startswith(b":1") and contents[secret].startswith(b":1")
@@ -208,7 +214,7 @@ def test_a_store_and_starlettes_cookies_work_together(redis: RedisServer) -> Non
 
     def client() -> Any:
         with pytest.warns(UserWarning, match="accept_starlette_cookies"):
-            made = visitor(put, store=redis.url, accept_starlette_cookies=old)
+            made = visitor(put, store=store_of(redis), accept_starlette_cookies=old)
             made.get("/unused")
         return made
 

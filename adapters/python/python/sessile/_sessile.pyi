@@ -158,7 +158,7 @@ class StoreHealth:
         """The state of the connection. If it is down, the cache connects again by itself."""
     @property
     def cause(self) -> str | None:
-        """Why the store cannot be used with these settings; ``None`` in other states."""
+        """The reason why the store cannot be used with these settings; ``None`` in other states."""
     @property
     def lease_remaining(self) -> float:
         """Seconds for which sessions in memory are still opened if the store does not answer."""

@@ -5,11 +5,10 @@
 
 use http::{HeaderMap, StatusCode};
 use pyo3::{
-    intern,
     prelude::*,
     types::{PyBool, PyBytes, PyDict, PyList},
 };
-use sessile_web::{CommitError, Session, SessionManager, adapter::SessionExt};
+use sessile_web::{CommitError, Session, SessionError, SessionManager, adapter::SessionExt};
 
 use super::{Ending, Stage, Visit, without_blocking};
 use crate::{
@@ -52,19 +51,17 @@ impl Visit {
             changes,
             message: message.unbind(),
         };
-        let ending = slf.borrow_mut().take_ending();
-        if let Some(ending) = ending {
-            return commit.after(slf, ending, status);
-        }
+        let (py, ending) = (slf.py(), slf.borrow_mut().take_ending());
         let response = Self::response(slf)?;
+        let message = commit.message.bind(py);
         let Begun {
             stored,
             headers,
             others,
-        } = response.begin(&commit.session, status, commit.message.bind(slf.py()))?;
+        } = response.begin(&commit.session, status, message, ending.is_some())?;
         match stored {
-            Some(stored) => commit.finish(&response, stored, &headers, others.bind(slf.py())),
-            None => commit.later(slf.py(), status, headers, others),
+            Some(stored) => commit.finish(&response, stored, &headers, others.bind(py)),
+            None => commit.later(py, ending, status, headers, others),
         }
     }
 
@@ -97,9 +94,11 @@ impl Visit {
                 return Err(error);
             }
         };
-        let mut headers = HeaderMap::new();
-        let response = Self::response(slf)?;
-        let stored = response.commit_now(&session, ACCEPTED, &mut headers);
+        let (mut headers, ending) = (HeaderMap::new(), slf.borrow_mut().take_ending());
+        let stored = match ending {
+            Some(_) => None,
+            None => Self::response(slf)?.commit_now(&session, ACCEPTED, &mut headers),
+        };
         let accept = Accept {
             visit: slf.clone().unbind(),
             session: session.clone(),
@@ -110,11 +109,13 @@ impl Visit {
             return accept.finish(slf.py(), stored, headers);
         }
         let work = async move {
+            let ended = confirmed(ending).await;
             let mut headers = HeaderMap::new();
             let stored = SessionManager::commit(&session, ACCEPTED, &mut headers).await;
-            (stored, headers)
+            (ended, stored, headers)
         };
-        settle(slf.py(), work, move |py, (stored, headers)| {
+        settle(slf.py(), work, move |py, (ended, stored, headers)| {
+            report(py, &ended)?;
             or_none(py, accept.finish(py, stored, headers)?)
         })
         .map(|answer| Some(answer.into_bound(slf.py())))
@@ -214,7 +215,7 @@ impl Visit {
     }
 }
 
-/// What `respond` returns.
+/// The result of `respond`.
 pub(super) type Answer<'py> = Option<Bound<'py, PyAny>>;
 
 fn or_none(py: Python<'_>, answer: Answer<'_>) -> PyResult<Py<PyAny>> {
@@ -253,20 +254,23 @@ impl Commit {
         }
     }
 
-    /// Waits for the store.
+    /// Waits for the store: for a sign-out that it has not confirmed, then for the commit.
     fn later<'py>(
         self,
         py: Python<'py>,
+        ending: Option<Ending>,
         status: StatusCode,
         mut headers: HeaderMap,
         others: Py<PyList>,
     ) -> PyResult<Answer<'py>> {
         let session = self.session.clone();
         let work = async move {
+            let ended = confirmed(ending).await;
             let stored = SessionManager::commit(&session, status, &mut headers).await;
-            (stored, headers)
+            (ended, stored, headers)
         };
-        let answer = settle(py, work, move |py, (stored, headers)| {
+        let answer = settle(py, work, move |py, (ended, stored, headers)| {
+            report(py, &ended)?;
             let response = Visit::response(self.visit.bind(py))?;
             or_none(
                 py,
@@ -275,35 +279,20 @@ impl Commit {
         })?;
         Ok(Some(answer.into_bound(py)))
     }
+}
 
-    /// Waits for a sign-out first.
-    fn after<'py>(
-        self,
-        slf: &Bound<'py, Visit>,
-        ending: Ending,
-        status: StatusCode,
-    ) -> PyResult<Answer<'py>> {
-        let response = Visit::response(slf)?;
-        let py = slf.py();
-        let given = self.message.bind(py).get_item(intern!(py, "headers"))?;
-        let (others, mut headers) = response.split(given.as_ref())?;
-        let (session, others) = (self.session.clone(), others.unbind());
-        let work = async move {
-            let ended = ending.await;
-            let stored = SessionManager::commit(&session, status, &mut headers).await;
-            (ended, stored, headers)
-        };
-        let answer = settle(py, work, move |py, (ended, stored, headers)| {
-            if ended.is_err() {
-                warn(py, UNCONFIRMED)?;
-            }
-            let response = Visit::response(self.visit.bind(py))?;
-            or_none(
-                py,
-                self.finish(&response, stored, &headers, others.bind(py))?,
-            )
-        })?;
-        Ok(Some(answer.into_bound(py)))
+async fn confirmed(ending: Option<Ending>) -> Result<(), SessionError> {
+    match ending {
+        Some(ending) => ending.await,
+        None => Ok(()),
+    }
+}
+
+/// Logs that a sign-out was not confirmed.
+fn report(py: Python<'_>, ended: &Result<(), SessionError>) -> PyResult<()> {
+    match ended {
+        Ok(()) => Ok(()),
+        Err(_) => warn(py, UNCONFIRMED),
     }
 }
 
