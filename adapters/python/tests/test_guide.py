@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import sessile
-from sessile import _settings
+from sessile import _settings, jwt
 from sessile.starlette import SessionMiddleware
 
 HERE = Path(__file__).parent
@@ -121,3 +121,9 @@ def test_exceptions() -> None:
         name for name in sessile.__all__ if inspect.isclass(item := getattr(sessile, name)) and issubclass(item, Exception)
     }
     assert exceptions and exceptions <= listed
+
+
+def test_exceptions_of_jwt() -> None:
+    cells = " ".join(row[0] for row in rows(page("errors.md"), "## Python: `sessile.jwt`"))
+    listed = set(re.findall(r"`(\w+)`", cells))
+    assert listed == {name for name in jwt.__all__ if name.endswith("Error")}

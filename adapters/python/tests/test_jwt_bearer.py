@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, WebSocket
 from jwt_tokens import LONG_SECRET, SECRET, part, signature
 from starlette.testclient import TestClient
 
@@ -139,6 +139,24 @@ def test_unreachable_store_is_503(client: TestClient, verified: Bearer, monkeypa
     response = client.get("/me", headers=headers(token()))
     assert response.status_code == 503 and response.headers["retry-after"] == "1"
     assert "store" not in response.text and "www-authenticate" not in response.headers
+
+
+def test_websocket(verified: Bearer) -> None:
+    app = FastAPI()
+
+    @app.websocket("/chat")
+    async def chat(socket: WebSocket, claims: Any = Depends(verified)) -> None:
+        await socket.accept()
+        await socket.send_text(claims["sub"])
+        await socket.close()
+
+    client = TestClient(app)
+    with client.websocket_connect("/chat", headers=headers(token())) as socket:
+        assert socket.receive_text() == "ada"
+    # The handshake is rejected, by versions of Starlette with different exceptions.
+    with pytest.raises(Exception) as caught, client.websocket_connect("/chat", headers=headers("x")):
+        pass
+    assert not isinstance(caught.value, AssertionError) and verified.rejections()["malformed"] == 1
 
 
 def test_openapi_shows_the_scheme(client: TestClient) -> None:

@@ -225,6 +225,10 @@ def test_keys_are_rotated_by_list_and_by_kid() -> None:
     for algorithm, kid in (("RS256", "r"), ("ES256", "e"), ("EdDSA", None)):
         text = jwt.encode(CLAIMS, SIGNING[algorithm], algorithm, headers={"kid": kid} if kid else None)
         assert decode(text, mixed, ["RS256", "ES256", "EdDSA"]) == CLAIMS
+        # Keys of other algorithms, and keys for other purposes, are skipped in a set.
+        other = {"kty": "RSA", "use": "enc", "n": "AQAB", "e": "AQAB"}
+        assert decode(text, {"keys": [other, *mixed["keys"]]}, [algorithm]) == CLAIMS
+    assert decode(token(), {"keys": [OTHER_SECRET, SECRET]}) == CLAIMS
 
 
 def test_jwk_of_every_type() -> None:
@@ -255,6 +259,9 @@ UNFIT_KEYS: list[tuple[Any, str, str]] = [
     ([], "HS256", "at least one"),
     ({}, "HS256", "at least one"),
     ({"keys": []}, "HS256", "at least one"),
+    ({"keys": [{"kty": "oct", "k": "AAAA"}]}, "HS256", "no key of the JWK set can be used.*32"),
+    ({"keys": [KEYS["RS256"]["jwk"]]}, "ES256", "no key of the JWK set can be used.*RS256"),
+    ("\ud800" * 40, "HS256", "lone surrogate"),
     ({1: SECRET}, "HS256", "`kid` must be a str"),
     (None, "HS256", "`key` must be"),
     (1, "HS256", "`key` must be"),

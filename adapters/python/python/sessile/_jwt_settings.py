@@ -67,7 +67,7 @@ def keys(given: Any) -> Keys:
     if not pairs:
         raise JWKError("`key` must be a key, or a list or dict of at least one, got an empty one")
     found = (key(kid, each) for kid, each in pairs)
-    return tuple((kid, kind or own_kind, data) for kid, own_kind, data in found)
+    return tuple((kid, kind if kind and own_kind == "jwk" else own_kind, data) for kid, own_kind, data in found)
 
 
 def key(kid: Any, given: Any) -> tuple[str | None, str, bytes]:
@@ -76,7 +76,10 @@ def key(kid: Any, given: Any) -> tuple[str | None, str, bytes]:
     if isinstance(given, Mapping):
         return jwk(kid, given)
     if isinstance(given, str) or type(given).__name__ == "Secret":
-        given = str(given).encode()
+        try:
+            given = str(given).encode()
+        except UnicodeEncodeError:
+            raise JWKError("`key` must be valid Unicode, got a lone surrogate") from None
     if not isinstance(given, bytes):
         raise JWKError(
             "`key` must be a str or bytes (a secret, or a key in PEM), a JWK as a dict, or a list or dict of those, "

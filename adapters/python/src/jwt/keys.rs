@@ -49,22 +49,22 @@ pub(crate) fn verification_keys(
     algorithms: &[Algorithm],
 ) -> PyResult<Vec<VerificationKey>> {
     let mut keys = Vec::new();
+    let mut skipped = None;
     for key in given {
         match key.verification_keys(algorithms) {
             Ok(found) => keys.extend(found.into_iter().map(|found| key.identify(found))),
-            Err(_) if matches!(key.kind, Kind::JwkOfSet) => {}
+            Err(text) if matches!(key.kind, Kind::JwkOfSet) => {
+                skipped.get_or_insert(text);
+            }
             Err(text) => return Err(key_error(text)),
         }
     }
-    if keys.is_empty() {
-        let names: Vec<_> = algorithms
-            .iter()
-            .map(|algorithm| algorithm.name())
-            .collect();
-        let names = names.join(", ");
-        return Err(key_error(format!("no key of the JWK set is for {names}")));
+    match skipped {
+        Some(text) if keys.is_empty() => Err(key_error(format!(
+            "no key of the JWK set can be used; the first one: {text}"
+        ))),
+        _ => Ok(keys),
     }
-    Ok(keys)
 }
 
 impl GivenKey {
