@@ -1,14 +1,16 @@
-"""The login application that is measured, on one worker of uvicorn and one core.
+"""The login application that is measured, on workers of uvicorn with a core each.
 
-    python app.py none|sessile|starlette|starsessions|redis [redis-port]
+    python app.py none|sessile|sessile-redis|starlette|starsessions|redis [redis-port [workers]]
 
-Prints its port when it listens. `/login` creates a session with a user id and 8 cart items; `/`
+Prints its port when it listens, and the process ids of its workers. `/login` creates a session with a user id and 8 cart items; `/`
 reads it.
 """
 
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import sys
 from typing import Any
 
@@ -51,7 +53,11 @@ def add(kind: str, redis_port: str | None) -> None:
     if kind == "sessile":
         from sessile.starlette import SessionMiddleware
 
-        app.add_middleware(SessionMiddleware, secret_key=KEY)
+        app.add_middleware(SessionMiddleware, secret_key=KEY, store=False)
+    elif kind == "sessile-redis":
+        from sessile.starlette import SessionMiddleware
+
+        app.add_middleware(SessionMiddleware, secret_key=KEY, store=f"redis://127.0.0.1:{redis_port}")
     elif kind == "starlette":
         from starlette.middleware.sessions import SessionMiddleware as StarletteMiddleware
 
@@ -70,14 +76,48 @@ def add(kind: str, redis_port: str | None) -> None:
     app.get("/write")(put_without if is_none else put)
 
 
-class Server(uvicorn.Server):
-    async def startup(self, sockets: list[Any] | None = None) -> None:
-        await super().startup(sockets)
-        print(self.servers[0].sockets[0].getsockname()[1], flush=True)
+def listen(port: int) -> socket.socket:
+    """Returns a socket of its own for a worker. The kernel spreads the connections over them."""
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listening.bind(("127.0.0.1", port))
+    listening.listen(128)
+    return listening
+
+
+def work(listening: socket.socket, core: int, kind: str, redis_port: str | None) -> None:
+    os.sched_setaffinity(0, {core})
+    add(kind, redis_port)
+    uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listening])
+
+
+def main(kind: str, redis_port: str | None = None, workers: str = "1") -> None:
+    first = listen(0)
+    port = first.getsockname()[1]
+    cores = sorted(os.sched_getaffinity(0))
+    if int(workers) == 1:
+        print(port, os.getpid(), flush=True)
+        work(first, cores[0], kind, redis_port)
+        return
+    children = []
+    for at, listening in enumerate([first, *(listen(port) for _ in range(int(workers) - 1))]):
+        # Before the middleware is built: no thread exists yet.
+        child = os.fork()
+        if child == 0:
+            work(listening, cores[at % len(cores)], kind, redis_port)
+            return
+        listening.close()
+        children.append(child)
+
+    def stop(*_: object) -> None:
+        for child in children:
+            os.kill(child, signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, stop)
+    print(port, *children, flush=True)
+    for child in children:
+        os.waitpid(child, 0)
 
 
 if __name__ == "__main__":
-    add(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None)
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", access_log=False)
-    Server(config).run()
+    main(*sys.argv[1:])

@@ -2,14 +2,16 @@
 
     python benches/run.py [--seconds 2] [--rounds 8] [--in-process]
 
-With servers: one worker of uvicorn on one core and `wrk` on the other, `GET /` and a writing route
-of `app.py`, with a session of a user id and 8 cart items. The servers take turns. Each round starts
+With servers: one worker of uvicorn on one core and `wrk` on another, `GET /` and a writing route of
+`app.py`, with 64 sessions of a user id and 8 cart items in turn, so that no two requests in progress
+share a session. In the rows with two workers each has a core, and `wrk` shares them. The servers take
+turns. Each round starts
 new ones, because processes of the same program differ in speed by the placement of their memory.
 For each server, the best round counts, with the median in parentheses. The last columns show the
 time of the server's core per request, which other load on the machine affects less. In-process:
 nanoseconds per call.
 
-Needs `wrk`, and `redis-server` for the row with Redis. Rows whose program is missing are skipped,
+Needs `wrk`, and `redis-server` for the rows with Redis. Rows whose program is missing are skipped,
 with a message.
 """
 
@@ -26,19 +28,35 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
-NAMES = {
-    "none": "no sessions",
-    "sessile": "sessile",
-    "starlette": "Starlette's `SessionMiddleware`",
-    "starsessions": "starsessions, in memory",
-    "redis": "starsessions, Redis",
-}
+
+
+class Row(NamedTuple):
+    name: str
+    kind: str
+    workers: int = 1
+
+    def needs_redis(self) -> bool:
+        return "redis" in self.kind
+
+
+ROWS = [
+    Row("no sessions", "none"),
+    Row("sessile", "sessile"),
+    Row("Starlette's `SessionMiddleware`", "starlette"),
+    Row("starsessions, in memory", "starsessions"),
+    Row("sessile, Redis", "sessile-redis"),
+    Row("starsessions, Redis", "redis"),
+    Row("sessile, Redis, two workers", "sessile-redis", 2),
+    Row("starsessions, Redis, two workers", "redis", 2),
+]
+SESSIONS = 64
 
 
 @contextlib.contextmanager
@@ -75,50 +93,89 @@ def log_in(port: int, kind: str) -> str:
     return str(response.getheader("set-cookie")).split(";")[0]
 
 
-def cpu_seconds(pid: int) -> float:
-    """Returns the CPU time of a process so far, in seconds."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def cpu_seconds(pids: list[int]) -> float:
+    """Returns the CPU time of processes so far, in seconds."""
+    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    return sum(int(each[11]) + int(each[12]) for each in fields) / os.sysconf("SC_CLK_TCK")
 
 
-def wrk(pid: int, port: int, path: str, cookie: str, seconds: int) -> tuple[float, float]:
-    """Returns requests per second, and microseconds of the server's core per request."""
-    before = cpu_seconds(pid)
-    core = max(os.sched_getaffinity(0))
-    command = ["taskset", "-c", str(core), "wrk", "-t1", "-c16", f"-d{seconds}s", "-H", f"Cookie: {cookie}"]
-    output = subprocess.run([*command, f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True, check=True).stdout
+class Server(NamedTuple):
+    """A running server, and the script with which `wrk` sends the cookies of its sessions in turn."""
+
+    row: Row
+    port: int
+    pids: list[int]
+    script: Path
+
+
+def started(row: Row, redis_port: str, stack: contextlib.ExitStack) -> Server:
+    command = [sys.executable, str(HERE / "app.py"), row.kind, redis_port, str(row.workers)]
+    process = stack.enter_context(running(command))
+    assert process.stdout is not None
+    port, *pids = (int(word) for word in process.stdout.readline().split())
+    cookies = [log_in(port, row.kind) for _ in range(SESSIONS)]
+    folder = stack.enter_context(tempfile.TemporaryDirectory())
+    script = Path(folder) / "cookies.lua"
+    script.write_text(SCRIPT % ", ".join(f'"{cookie}"' for cookie in cookies))
+    return Server(row, port, pids, script)
+
+
+SCRIPT = """
+local cookies = { %s }
+local at = 0
+request = function()
+    at = at %% #cookies + 1
+    wrk.headers["Cookie"] = cookies[at]
+    return wrk.format()
+end
+"""
+
+
+def wrk(server: Server, path: str, seconds: int) -> tuple[float, float]:
+    """Returns requests per second, and microseconds of the workers' cores per request."""
+    before = cpu_seconds(server.pids)
+    cores = sorted(os.sched_getaffinity(0))
+    own = cores[-1:] if server.row.workers == 1 else cores
+    pinned = ["taskset", "-c", ",".join(map(str, own))]
+    command = [*pinned, "wrk", "-t1", "-c16", f"-d{seconds}s", "-s", str(server.script)]
+    output = subprocess.run(
+        [*command, f"http://127.0.0.1:{server.port}{path}"], capture_output=True, text=True, check=True
+    ).stdout
     assert "Non-2xx" not in output, output
     rate, number = re.search(r"Requests/sec:\s+([\d.]+)", output), re.search(r"(\d+) requests in", output)
     assert rate and number, output
-    return float(rate[1]), (cpu_seconds(pid) - before) / int(number[1]) * 1e6
+    return float(rate[1]), (cpu_seconds(server.pids) - before) / int(number[1]) * 1e6
 
 
 def serve(seconds: int, rounds: int) -> None:
-    kinds = [kind for kind in NAMES if kind != "redis" or shutil.which("redis-server")]
-    if len(kinds) < len(NAMES):
-        print("redis-server was not found: the row with Redis is skipped")
-    results: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    has_redis = shutil.which("redis-server") is not None
+    rows = [row for row in ROWS if has_redis or not row.needs_redis()]
+    if not has_redis:
+        print("redis-server was not found: the rows with Redis are skipped")
+    results: dict[tuple[str, Row], list[tuple[float, float]]] = {}
     for _ in range(rounds):
         with contextlib.ExitStack() as stack:
-            port = str(stack.enter_context(redis())) if "redis" in kinds else ""
-            servers = {}
-            for kind in kinds:
-                server = stack.enter_context(running([sys.executable, str(HERE / "app.py"), kind, port]))
-                assert server.stdout is not None
-                at = int(server.stdout.readline())
-                servers[kind] = (server.pid, at, log_in(at, kind))
+            redis_port = str(stack.enter_context(redis())) if has_redis else "0"
+            servers = [started(row, redis_port, stack) for row in rows]
             for path in ("/", "/write"):
-                for kind, (pid, at, cookie) in servers.items():
-                    results.setdefault((path, kind), []).append(wrk(pid, at, path, cookie, seconds))
+                for server in servers:
+                    results.setdefault((path, server.row), []).append(wrk(server, path, seconds))
     for path, title in (("/", "`GET /`, which reads the session"), ("/write", "a route that writes the session")):
-        print(f"\n| {title} | requests per second: best (median) | sessile is | µs of a core per request: minimum | sessile is |")
-        print("|---|---|---|---|---|")
-        rates = {kind: [rate for rate, _ in results[path, kind]] for kind in kinds}
-        minimum = {kind: min(time for _, time in results[path, kind]) for kind in kinds}
-        for kind, all_rates in rates.items():
-            faster, cheaper = max(rates["sessile"]) / max(all_rates), minimum[kind] / minimum["sessile"]
-            figures = f"{max(all_rates):,.0f} ({statistics.median(all_rates):,.0f}) | {faster:.2f} ×"
-            print(f"| {NAMES[kind]} | {figures} | {minimum[kind]:.0f} | {cheaper:.2f} × |")
+        table(title, {row: results[path, row] for row in rows})
+
+
+def table(title: str, results: dict[Row, list[tuple[float, float]]]) -> None:
+    """Prints a table. Rows with Redis are compared with sessile on the same server."""
+    print(f"\n| {title} | requests per second: best (median) | sessile is | µs of a core per request: minimum | sessile is |")
+    print("|---|---|---|---|---|")
+    best = {row: max(rate for rate, _ in figures) for row, figures in results.items()}
+    minimum = {row: min(time for _, time in figures) for row, figures in results.items()}
+    for row, figures in results.items():
+        kind = "sessile-redis" if row.kind == "redis" else "sessile"
+        own = next((other for other in results if (other.kind, other.workers) == (kind, row.workers)), ROWS[1])
+        faster, cheaper = best[own] / best[row], minimum[row] / minimum[own]
+        median = statistics.median(rate for rate, _ in figures)
+        print(f"| {row.name} | {best[row]:,.0f} ({median:,.0f}) | {faster:.2f} × | {minimum[row]:.0f} | {cheaper:.2f} × |")
 
 
 def nanoseconds(act: Callable[[], Any], number: int = 20_000, rounds: int = 7) -> str:

@@ -2,12 +2,19 @@
 
 Run `python examples/login.py` and open http://127.0.0.1:8000. Any name can sign in without a
 password. A real application verifies the user first.
+
+Four worker processes share their sessions through a server of Redis or Valkey, and each page shows
+which of them answered:
+
+    SECRET_KEY=$(openssl rand -base64 32) python examples/login.py --store redis://127.0.0.1 --workers 4
 """
 
 from __future__ import annotations
 
+import argparse
 import html
 import os
+from pathlib import Path
 from typing import Annotated
 
 import uvicorn
@@ -19,6 +26,7 @@ from sessile.fastapi import CurrentUser, SessionControl, SessionDep, SessionMidd
 
 CATALOGUE = {"tea": 4, "cup": 9, "pot": 21}
 
+# The store is that of the variable `SESSILE_STORE`, which `--store` sets.
 cache = SessionCache(
     secret_key=os.environ.get("SECRET_KEY"),
     insecure_dev_key="SECRET_KEY" not in os.environ,
@@ -37,7 +45,8 @@ def page(session: SessionControl, body: str) -> HTMLResponse:
     style = "body{font:1.1rem/1.6 system-ui;max-width:36rem;margin:3rem auto;padding:0 1rem}form{display:inline}"
     return HTMLResponse(
         f"<!doctype html><html lang=en><meta name=viewport content='width=device-width'><title>sessile</title>"
-        f"<style>{style}</style><h1><a href=/>sessile</a></h1>{messages}{body}{sign_out}</html>"
+        f"<style>{style}</style><h1><a href=/>sessile</a></h1>{messages}{body}{sign_out}"
+        f"<footer><small>Answered by process {os.getpid()}.</small></footer></html>"
     )
 
 
@@ -95,7 +104,7 @@ async def login(session: Checked, user: Annotated[str, Form(min_length=1, max_le
 
 @app.post("/logout")
 async def logout(session: Checked) -> RedirectResponse:
-    session.sign_out()
+    await session.asign_out()
     return go_to("/")
 
 
@@ -103,16 +112,34 @@ async def logout(session: Checked) -> RedirectResponse:
 async def devices(session: SessionDep, user: CurrentUser) -> HTMLResponse:
     items = "".join(
         f"<li>signed in {device.authenticated_for / 60:.0f} minutes ago{', this one' if device.is_current else ''}</li>"
-        for device in session.user_sessions()
+        for device in await session.auser_sessions()
     )
     return page(session, f"<h2>Your devices</h2><ul>{items}</ul>{button(session, '/others', 'Sign out elsewhere')}")
 
 
 @app.post("/others")
 async def others(session: Checked, user: CurrentUser) -> RedirectResponse:
-    session.data.setdefault("messages", []).append(f"Signed out on {session.sign_out_others()} other devices.")
+    ended = await session.asign_out_others()
+    session.data.setdefault("messages", []).append(f"Signed out on {ended} other devices.")
     return go_to("/devices")
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A shop with a login.")
+    parser.add_argument("--store", metavar="URL", help="a server of Redis or Valkey that keeps the sessions, such as redis://127.0.0.1")
+    parser.add_argument("--workers", type=int, default=1, help="the number of processes; more than 1 needs --store")
+    parser.add_argument("--port", type=int, default=8000)
+    options = parser.parse_args()
+    if options.workers > 1 and not options.store:
+        parser.error("--workers above 1 needs --store: processes share sessions only through a store")
+    if options.store:
+        if "SECRET_KEY" not in os.environ:
+            parser.error("--store needs the variable SECRET_KEY, which all processes share: SECRET_KEY=$(openssl rand -base64 32)")
+        os.environ["SESSILE_STORE"] = options.store
+    # Each worker imports this file, after the variables are set.
+    folder = str(Path(__file__).parent)
+    uvicorn.run("login:app", app_dir=folder, host="127.0.0.1", port=options.port, workers=options.workers)
+
+
 if __name__ == "__main__":
-    uvicorn.run(app, host="127.0.0.1", port=8000)
+    main()

@@ -7,27 +7,30 @@
 use bytes::BytesMut;
 use core::cell::RefCell;
 use pyo3::{
+    IntoPyObjectExt,
     exceptions::{PyTypeError, PyValueError},
     prelude::*,
     types::{PyBytes, PyDict, PyString},
 };
-use sessile::{
-    CreateOptions, SessionCacheBuilder, SessionLimitPolicy, SignInOptions, Timeouts, Version,
-};
+use sessile::{SessionCacheBuilder, SessionLimitPolicy, Timeouts};
+use sessile_web::Cache;
 use std::time::Duration;
 
 use crate::{
     arguments::Argument::{self, Value},
     clock::ManualClock,
-    engine::Engine,
-    errors::{engine_exception, seconds, value_error},
+    engine::{Engine, Facts},
+    errors::{seconds, value_error},
     keys,
     moving::Moves,
-    records::{Event, IssuedSession, Record, SessionId, SessionInfo},
+    records::{Event, Record, SessionId, StoreHealth},
     stats,
+    store::{self, Given},
+    verbs::{Name, SignIn},
 };
 
-/// A cache of sessions in memory whose size is fixed when it is built.
+/// A cache of sessions in memory whose size is fixed when it is built, with `store` in front of a
+/// store that processes share.
 ///
 /// Pass it to a `SessionMiddleware` to use `user_sessions`, `end_user_sessions` and the statistics,
 /// or use it alone. Times are in seconds. Any number of threads may use it.
@@ -46,10 +49,11 @@ impl SessionCache {
         cookie_name = Value("session".to_owned()), max_sessions_per_user = Some(Value(32)),
         session_limit_policy = Value("end_least_recently_used".to_owned()), reserved_for_authenticated = Value(0),
         end_reused = Value(false), verify_first = Value(false), events = Value(0), clock = None,
+        store = None,
     ), text_signature = "(*, secret_key=None, keys=None, insecure_dev_key=False, memory=33554432, \
         max_session_size=16384, idle_timeout=1800.0, lifetime=43200.0, cookie_name='session', \
         max_sessions_per_user=32, session_limit_policy='end_least_recently_used', reserved_for_authenticated=0, \
-        end_reused=False, verify_first=False, events=0, clock=None)")]
+        end_reused=False, verify_first=False, events=0, clock=None, store=None)")]
     #[allow(clippy::too_many_arguments, reason = "they are named in Python")]
     fn new(
         py: Python<'_>,
@@ -68,7 +72,9 @@ impl SessionCache {
         verify_first: Argument<bool>,
         events: Argument<usize>,
         clock: Option<Argument<Py<ManualClock>>>,
+        store: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
+        let store = store::resolve(py, store, secret_key.is_some())?;
         let insecure_dev_key = insecure_dev_key.named("insecure_dev_key")?;
         let keys = keys::ring(
             py,
@@ -82,20 +88,24 @@ impl SessionCache {
             .map(|max| max.named("max_sessions_per_user"))
             .transpose()?;
         let reserved = reserved_for_authenticated.named("reserved_for_authenticated")?;
+        let facts = Facts {
+            cookie_name: cookie_name.named("cookie_name")?,
+            max_session_size: max_session_size.named("max_session_size")?,
+        };
         let settings = sessile::SessionCache::builder()
             .keys(keys)
             .memory(memory.named("memory")?)
-            .max_session_size(max_session_size.named("max_session_size")?)
+            .max_session_size(facts.max_session_size)
             .idle_timeout(duration("idle_timeout", idle_timeout)?)
             .lifetime(duration("lifetime", lifetime)?)
-            .cookie_name(cookie_name.named("cookie_name")?)
+            .cookie_name(&facts.cookie_name)
             .max_sessions_per_user(max_sessions)
             .session_limit_policy(limit_policy_of(session_limit_policy)?)
             .reserved_for_authenticated(reserved)
             .end_reused(end_reused.named("end_reused")?)
             .verify_first(verify_first.named("verify_first")?)
             .events(events.named("events")?);
-        Self::build(py, settings, clock)
+        Self::build(py, settings, clock, store, facts)
     }
 
     /// Creates a session that holds `data`.
@@ -106,51 +116,59 @@ impl SessionCache {
         data: &[u8],
         idle_timeout: Seconds,
         lifetime: Seconds,
-    ) -> PyResult<IssuedSession> {
-        let new = CreateOptions::new().timeouts(timeouts(idle_timeout, lifetime)?);
-        let cache = self.engine.cache(py)?;
-        py.detach(|| cache.create_with(data, new))
-            .map(IssuedSession)
-            .map_err(engine_exception)
+    ) -> PyResult<Py<PyAny>> {
+        let timeouts = timeouts(idle_timeout, lifetime)?;
+        self.creating(py, data, timeouts)?.wait(py)
     }
 
     /// Returns the session whose token is in a `Cookie` header, or `None`. Accepts any bytes.
-    fn open<'py>(&self, py: Python<'py>, cookie: &Bound<'py, PyAny>) -> PyResult<Option<Record>> {
-        let cache = self.engine.cache(py)?;
-        with_header(cookie, |header| {
-            read(py, |buffer| cache.open([header], buffer))
-        })
+    fn open(&self, py: Python<'_>, cookie: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        match self.engine.cache(py)? {
+            Cache::Local(cache) => with_header(cookie, |header| {
+                read(py, |buffer| cache.open([header], buffer))
+            })?,
+            Cache::Tiered(_) => {
+                let name = with_header(cookie, |header| Name::Header(header.to_vec()))?;
+                self.opening(py, name)?.wait(py)
+            }
+        }
     }
 
     /// Returns the session of a token, the value of the cookie, or `None`.
-    fn open_token<'py>(
-        &self,
-        py: Python<'py>,
-        token: &Bound<'py, PyAny>,
-    ) -> PyResult<Option<Record>> {
-        let cache = self.engine.cache(py)?;
-        with_header(token, |value| {
-            read(py, |buffer| cache.open_token(value, buffer))
-        })
+    fn open_token(&self, py: Python<'_>, token: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        match self.engine.cache(py)? {
+            Cache::Local(cache) => with_header(token, |value| {
+                read(py, |buffer| cache.open_token(value, buffer))
+            })?,
+            Cache::Tiered(_) => {
+                let name = with_header(token, |value| Name::Token(value.to_vec()))?;
+                self.opening(py, name)?.wait(py)
+            }
+        }
     }
 
     /// Returns the session of an id, or `None`. Counts as a use, as `open` does.
-    fn load(&self, py: Python<'_>, id: &SessionId) -> PyResult<Option<Record>> {
-        let cache = self.engine.cache(py)?;
-        Ok(read(py, |buffer| cache.load(&id.0, buffer)))
+    fn load(&self, py: Python<'_>, id: &SessionId) -> PyResult<Py<PyAny>> {
+        match self.engine.cache(py)? {
+            Cache::Local(cache) => read(py, |buffer| cache.load(&id.0, buffer)),
+            Cache::Tiered(_) => self.opening(py, Name::Id(id.0))?.wait(py),
+        }
     }
 
     /// Replaces a session's data if its version is `version`, and returns the new version.
-    fn save(&self, py: Python<'_>, id: &SessionId, version: u32, data: &[u8]) -> PyResult<u32> {
-        let cache = self.engine.cache(py)?;
-        let saved = py.detach(|| cache.save(&id.0, Version::new(version), data));
-        saved.map(Version::get).map_err(engine_exception)
+    fn save(
+        &self,
+        py: Python<'_>,
+        id: &SessionId,
+        version: u32,
+        data: &[u8],
+    ) -> PyResult<Py<PyAny>> {
+        self.saving(py, id.0, version, data)?.wait(py)
     }
 
     /// Counts as a use of the session, and changes nothing else.
-    fn touch(&self, py: Python<'_>, id: &SessionId) -> PyResult<()> {
-        let cache = self.engine.cache(py)?;
-        py.detach(|| cache.touch(&id.0)).map_err(engine_exception)
+    fn touch(&self, py: Python<'_>, id: &SessionId) -> PyResult<Py<PyAny>> {
+        self.touching(py, id.0)?.wait(py)
     }
 
     /// Changes the timeouts of a session if its version is `version`, and returns the new version.
@@ -163,11 +181,9 @@ impl SessionCache {
         version: u32,
         idle_timeout: Seconds,
         lifetime: Seconds,
-    ) -> PyResult<u32> {
+    ) -> PyResult<Py<PyAny>> {
         let timeouts = timeouts(idle_timeout, lifetime)?;
-        let cache = self.engine.cache(py)?;
-        let set = py.detach(|| cache.set_timeouts(&id.0, Version::new(version), timeouts));
-        set.map(Version::get).map_err(engine_exception)
+        self.setting_timeouts(py, id.0, version, timeouts)?.wait(py)
     }
 
     /// Atomically binds a session to a user and gives it a new id.
@@ -186,59 +202,50 @@ impl SessionCache {
         idle_timeout: Seconds,
         lifetime: Seconds,
         renew_lifetime: bool,
-    ) -> PyResult<IssuedSession> {
-        let with = SignInOptions::new()
-            .timeouts(timeouts(idle_timeout, lifetime)?)
-            .assurance_level(assurance_level.named("assurance_level")?)
-            .label(label)
-            .renew_lifetime(renew_lifetime);
-        let cache = self.engine.cache(py)?;
-        py.detach(|| cache.sign_in_with(&id.0, user, with))
-            .map(IssuedSession)
-            .map_err(engine_exception)
+    ) -> PyResult<Py<PyAny>> {
+        let sign_in = SignIn {
+            user: user.to_owned(),
+            label: label.to_owned(),
+            assurance_level: assurance_level.named("assurance_level")?,
+            timeouts: timeouts(idle_timeout, lifetime)?,
+            renew_lifetime,
+        };
+        self.signing_in(py, id.0, sign_in)?.wait(py)
     }
 
     /// Gives a session a new id. The old one is accepted for another `grace` seconds.
     #[pyo3(signature = (id, *, grace = Value(0.0)), text_signature = "($self, id, *, grace=0.0)")]
-    fn rotate(
-        &self,
-        py: Python<'_>,
-        id: &SessionId,
-        grace: Argument<f64>,
-    ) -> PyResult<IssuedSession> {
-        let grace = duration("grace", grace)?;
-        let cache = self.engine.cache(py)?;
-        py.detach(|| cache.rotate(&id.0, grace))
-            .map(IssuedSession)
-            .map_err(engine_exception)
+    fn rotate(&self, py: Python<'_>, id: &SessionId, grace: Argument<f64>) -> PyResult<Py<PyAny>> {
+        self.rotating(py, id.0, duration("grace", grace)?)?.wait(py)
     }
 
     /// Ends a session. Returns true if it existed.
-    fn end(&self, py: Python<'_>, id: &SessionId) -> PyResult<bool> {
-        let cache = self.engine.cache(py)?;
-        Ok(py.detach(|| cache.end(&id.0)))
+    fn end(&self, py: Python<'_>, id: &SessionId) -> PyResult<Py<PyAny>> {
+        self.ending(py, id.0)?.wait(py)
     }
 
     /// Ends the session of a token, which may be one that it had before. Returns true if it
     /// existed.
-    fn end_by_token(&self, py: Python<'_>, token: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let cache = self.engine.cache(py)?;
-        with_header(token, |value| py.detach(|| cache.end_by_token(value)))
+    fn end_by_token(&self, py: Python<'_>, token: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let token = with_header(token, <[u8]>::to_vec)?;
+        self.ending_token(py, &token)?.wait(py)
     }
 
     /// Ends a session if its version is `version` and it still has that id.
-    fn end_if_unchanged(&self, py: Python<'_>, id: &SessionId, version: u32) -> PyResult<()> {
-        let cache = self.engine.cache(py)?;
-        py.detach(|| cache.end_if_unchanged(&id.0, Version::new(version)))
-            .map_err(engine_exception)
+    fn end_if_unchanged(
+        &self,
+        py: Python<'_>,
+        id: &SessionId,
+        version: u32,
+    ) -> PyResult<Py<PyAny>> {
+        self.ending_unchanged(py, id.0, version)?.wait(py)
     }
 
     /// Ends the session of a handle from `user_sessions`, of any user. Returns true if it existed.
     /// Raises `ValueError` if the text is not a handle.
-    fn end_by_handle(&self, py: Python<'_>, handle: &str) -> PyResult<bool> {
+    fn end_by_handle(&self, py: Python<'_>, handle: &str) -> PyResult<Py<PyAny>> {
         let handle = handle.parse::<sessile::Handle>().map_err(value_error)?;
-        let cache = self.engine.cache(py)?;
-        Ok(py.detach(|| cache.end_by_handle(&handle)))
+        self.ending_handle(py, handle)?.wait(py)
     }
 
     /// Ends all sessions of a user, except that of `except_id`, and returns their number.
@@ -248,24 +255,43 @@ impl SessionCache {
         py: Python<'_>,
         user: &str,
         except_id: Option<&SessionId>,
-    ) -> PyResult<usize> {
-        let cache = self.engine.cache(py)?;
-        let except_id = except_id.map(|id| id.0);
-        Ok(py.detach(|| cache.end_user_sessions(user, except_id.as_ref())))
+    ) -> PyResult<Py<PyAny>> {
+        self.ending_user(py, user, except_id.map(|id| id.0))?
+            .wait(py)
     }
 
     /// Ends all sessions, in O(1).
-    fn end_all(&self, py: Python<'_>) -> PyResult<()> {
-        let cache = self.engine.cache(py)?;
-        py.detach(|| cache.end_all());
-        Ok(())
+    fn end_all(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.ending_all(py)?.wait(py)
     }
 
     /// Returns the sessions of a user, the most recently used first.
-    fn user_sessions(&self, py: Python<'_>, user: &str) -> PyResult<Vec<SessionInfo>> {
-        let cache = self.engine.cache(py)?;
-        let sessions = py.detach(|| cache.user_sessions(user));
-        Ok(sessions.into_iter().map(SessionInfo::from).collect())
+    fn user_sessions(&self, py: Python<'_>, user: &str) -> PyResult<Py<PyAny>> {
+        self.listing(py, user)?.wait(py)
+    }
+
+    /// Returns the state of the store; `None` without one.
+    fn store_health(&self, py: Python<'_>) -> PyResult<Option<StoreHealth>> {
+        Ok(self.engine.cache(py)?.store_health().map(StoreHealth))
+    }
+
+    /// Closes the connections to the store, after what is queued was sent, and returns the number
+    /// of ends that the store has not confirmed after `deadline` seconds. A later use connects
+    /// again. Without a store it does nothing.
+    #[pyo3(signature = (deadline = Value(5.0)), text_signature = "($self, deadline=5.0)")]
+    fn close(&self, py: Python<'_>, deadline: Argument<f64>) -> PyResult<Py<PyAny>> {
+        self.closing(py, duration("deadline", deadline)?)?.wait(py)
+    }
+
+    /// Connects to the store, if this process has not done so.
+    fn _open(&self, py: Python<'_>) -> PyResult<()> {
+        self.engine.cache(py).map(drop)
+    }
+
+    /// True if the sessions are in a store.
+    #[getter]
+    fn has_store(&self) -> bool {
+        self.engine.has_store()
     }
 
     /// Returns the oldest event of the queue, or `None` if it is empty or `events` was not set.
@@ -278,7 +304,11 @@ impl SessionCache {
     fn maintain(&self, py: Python<'_>, budget: Argument<usize>) -> PyResult<usize> {
         let budget = budget.named("budget")?;
         let cache = self.engine.cache(py)?;
-        Ok(py.detach(|| cache.maintain(budget)).expired)
+        let report = py.detach(|| match &cache {
+            Cache::Local(cache) => cache.maintain(budget),
+            Cache::Tiered(cache) => cache.maintain(budget),
+        });
+        Ok(report.expired)
     }
 
     /// Replaces the keys. The first one signs; all verify.
@@ -309,19 +339,19 @@ impl SessionCache {
     /// Returns the statistics in the text format of Prometheus.
     fn prometheus(&self, py: Python<'_>) -> PyResult<String> {
         let cache = self.engine.cache(py)?;
-        Ok(py.detach(|| cache.stats().prometheus().to_string()))
+        Ok(py.detach(|| cache.prometheus()))
     }
 
     /// The name of the cookie.
     #[getter]
-    fn cookie_name(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(self.engine.cache(py)?.cookie_name().to_owned())
+    fn cookie_name(&self) -> &str {
+        self.engine.cookie_name()
     }
 
     /// The largest size of a session's data, in bytes.
     #[getter]
-    fn max_session_size(&self, py: Python<'_>) -> PyResult<usize> {
-        Ok(self.engine.cache(py)?.max_session_size())
+    fn max_session_size(&self) -> usize {
+        self.engine.max_session_size()
     }
 
     /// Seconds from its last use until a session expires.
@@ -338,7 +368,13 @@ impl SessionCache {
 
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
         let cache = self.engine.cache(py)?;
-        Ok(py.detach(|| cache.len()))
+        Ok(py.detach(|| match &cache {
+            Cache::Local(cache) => cache.len(),
+            Cache::Tiered(cache) => {
+                let sessions = cache.stats().sessions;
+                sessions.probation + sessions.anonymous + sessions.authenticated
+            }
+        }))
     }
 
     /// Returns true, also for an empty cache.
@@ -347,7 +383,13 @@ impl SessionCache {
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(format!("{:?}", self.engine.cache(py)?))
+        Ok(match self.engine.cache(py)? {
+            Cache::Local(cache) => format!("{cache:?}"),
+            Cache::Tiered(_) => format!(
+                "SessionCache(cookie_name={:?}, store=..)",
+                self.cookie_name()
+            ),
+        })
     }
 }
 
@@ -356,21 +398,26 @@ impl SessionCache {
         py: Python<'_>,
         mut settings: SessionCacheBuilder,
         clock: Option<Argument<Py<ManualClock>>>,
+        store: Option<Given>,
+        facts: Facts,
     ) -> PyResult<Self> {
         if let Some(clock) = clock {
+            if store.is_some() {
+                return Err(PyValueError::new_err(CLOCK_AND_STORE));
+            }
             settings = settings.clock(clock.named("clock")?.get().0.clone());
         }
         Ok(Self {
-            engine: Engine::new(py, settings)?,
+            engine: Engine::new(py, settings, store, facts)?,
             moves: Moves::default(),
         })
     }
 }
 
 /// An optional time in seconds.
-type Seconds = Option<Argument<f64>>;
+pub(crate) type Seconds = Option<Argument<f64>>;
 
-fn duration(setting: &str, given: Argument<f64>) -> PyResult<Duration> {
+pub(crate) fn duration(setting: &str, given: Argument<f64>) -> PyResult<Duration> {
     seconds(setting, given.named(setting)?)
 }
 
@@ -385,7 +432,7 @@ fn limit_policy_of(given: Argument<String>) -> PyResult<SessionLimitPolicy> {
     }
 }
 
-fn timeouts(idle_timeout: Seconds, lifetime: Seconds) -> PyResult<Timeouts> {
+pub(crate) fn timeouts(idle_timeout: Seconds, lifetime: Seconds) -> PyResult<Timeouts> {
     let mut timeouts = Timeouts::new();
     if let Some(given) = idle_timeout {
         timeouts = timeouts.idle_timeout(duration("idle_timeout", given)?);
@@ -397,7 +444,10 @@ fn timeouts(idle_timeout: Seconds, lifetime: Seconds) -> PyResult<Timeouts> {
 }
 
 /// Calls `act` with a header or token, given as bytes or text.
-fn with_header<R>(given: &Bound<'_, PyAny>, act: impl FnOnce(&[u8]) -> R) -> PyResult<R> {
+pub(crate) fn with_header<R>(
+    given: &Bound<'_, PyAny>,
+    act: impl FnOnce(&[u8]) -> R,
+) -> PyResult<R> {
     if let Ok(bytes) = given.cast::<PyBytes>() {
         return Ok(act(bytes.as_bytes()));
     }
@@ -412,18 +462,22 @@ fn with_header<R>(given: &Bound<'_, PyAny>, act: impl FnOnce(&[u8]) -> R) -> PyR
 }
 
 /// Reads a session into this thread's buffer and copies its data to a `bytes` object.
-fn read(
+pub(crate) fn read(
     py: Python<'_>,
     find: impl FnOnce(&mut BytesMut) -> Option<sessile::Record>,
-) -> Option<Record> {
-    BUFFER.with_borrow_mut(|buffer| {
+) -> PyResult<Py<PyAny>> {
+    let record = BUFFER.with_borrow_mut(|buffer| {
         let record = find(buffer)?;
         Some(Record {
             record,
             data: PyBytes::new(py, buffer).unbind(),
         })
-    })
+    });
+    record.into_py_any(py)
 }
+
+const CLOCK_AND_STORE: &str = "`clock` must not be given with a store, which has a clock of its \
+    own; set `store=False` for a test with a manual clock";
 
 std::thread_local! {
     static BUFFER: RefCell<BytesMut> = RefCell::new(BytesMut::new());

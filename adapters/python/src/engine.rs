@@ -1,73 +1,241 @@
-//! The engine of a cache, and its replacement by an empty engine in a forked child.
+//! The engine of a cache, and its replacement by another one in a forked child.
 //!
-//! Owns the settings: a child builds an empty engine with the same settings and keys, which
-//! generates different ids. The lock is held only briefly, by threads that hold the interpreter
-//! lock and do not release it. A thread that forks holds the interpreter lock, so the lock is free
-//! in the child. The child does not touch the parent's engine.
+//! Owns the settings: a child builds an engine with the same settings and keys. Without a store it
+//! is empty and generates different ids; with one it opens its own connections. The lock is held
+//! only briefly, by threads that hold the interpreter lock and do not release it. A thread that
+//! forks holds the interpreter lock, so the lock is free in the child. The child does not touch the
+//! parent's engine.
 
-use core::ffi::CStr;
+use core::{
+    ffi::CStr,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+use std::{
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
+};
 
 use parking_lot::Mutex;
 use pyo3::{exceptions::PyRuntimeWarning, prelude::*};
-use sessile::{KeyRing, SessionCache, SessionCacheBuilder};
+use sessile::{KeyRing, SessionCacheBuilder};
+use sessile_store::{StoreState, TieredCache};
+use sessile_web::Cache;
 
-use crate::{errors::value_error, fork::OfProcess};
+use crate::{
+    errors::{value_error, warn},
+    fork::OfProcess,
+    store::{Given, StoreSettings},
+};
 
-/// A cache that is rebuilt, empty, in a forked process.
-pub(crate) struct Engine(Mutex<State>);
+/// A cache that is built again in a forked process, and after it was closed.
+pub(crate) struct Engine {
+    state: Arc<Mutex<State>>,
+    /// Held without the interpreter lock while a cache with a store is built, so that only one of
+    /// several threads builds it.
+    opening: Mutex<OfProcess<Arc<Mutex<()>>>>,
+    /// The number of caches that were built. It protects no other data.
+    builds: AtomicU64,
+    store: Option<StoreSettings>,
+    cookie_name: String,
+    max_session_size: usize,
+}
 
 struct State {
-    cache: OfProcess<SessionCache>,
+    /// `None` before the first use in a process that is about to be forked, and after a close.
+    cache: Option<OfProcess<Cache>>,
     settings: SessionCacheBuilder,
 }
 
+/// The parts of the settings that are known without a cache.
+pub(crate) struct Facts {
+    pub(crate) cookie_name: String,
+    pub(crate) max_session_size: usize,
+}
+
 impl Engine {
-    pub(crate) fn new(py: Python<'_>, settings: SessionCacheBuilder) -> PyResult<Self> {
-        let cache = build(py, &settings)?;
-        Ok(Self(Mutex::new(State {
-            cache: OfProcess::new(cache),
-            settings,
-        })))
+    pub(crate) fn new(
+        py: Python<'_>,
+        settings: SessionCacheBuilder,
+        store: Option<Given>,
+        facts: Facts,
+    ) -> PyResult<Self> {
+        let opens = store.as_ref().is_none_or(|given| !given.is_before_fork);
+        let engine = Self {
+            state: Arc::new(Mutex::new(State {
+                cache: None,
+                settings,
+            })),
+            opening: Mutex::new(OfProcess::new(Arc::default())),
+            builds: AtomicU64::new(0),
+            store: store.map(|given| given.store),
+            cookie_name: facts.cookie_name,
+            max_session_size: facts.max_session_size,
+        };
+        if engine.has_store() {
+            register(&engine.state);
+        }
+        if opens {
+            engine.rebuild(py)?;
+        }
+        Ok(engine)
     }
 
-    /// Returns the cache of this process.
-    pub(crate) fn cache(&self, py: Python<'_>) -> PyResult<SessionCache> {
-        let state = self.0.lock();
-        if let Some(cache) = state.cache.get() {
-            return Ok(cache.clone());
+    /// Returns the cache of this process. With a store, the first call in a forked child waits for
+    /// the store.
+    pub(crate) fn cache(&self, py: Python<'_>) -> PyResult<Cache> {
+        if let Some(cache) = self.built() {
+            return Ok(cache);
         }
-        let settings = state.settings.clone();
-        drop(state);
-        self.rebuild(py, &settings)
+        if self.store.is_none() {
+            PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), FORKED, 2)?;
+        }
+        self.rebuild(py)
+    }
+
+    fn built(&self) -> Option<Cache> {
+        let state = self.state.lock();
+        state.cache.as_ref().and_then(OfProcess::get).cloned()
+    }
+
+    /// Returns true if this process has a cache.
+    pub(crate) fn is_built(&self) -> bool {
+        self.built().is_some()
+    }
+
+    /// Returns true if the sessions are in a store.
+    pub(crate) fn has_store(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// Returns the name of the cookie, also before the cache is built.
+    pub(crate) fn cookie_name(&self) -> &str {
+        &self.cookie_name
+    }
+
+    /// Returns the maximum length of a session's data, in bytes, also before the cache is built.
+    pub(crate) fn max_session_size(&self) -> usize {
+        self.max_session_size
+    }
+
+    /// Returns the number of caches that were built. A manager of an earlier one is out of date.
+    pub(crate) fn builds(&self) -> u64 {
+        self.builds.load(Relaxed)
     }
 
     pub(crate) fn set_keys(&self, py: Python<'_>, keys: KeyRing) -> PyResult<()> {
-        self.cache(py)?.set_keys(&keys).map_err(value_error)?;
-        let mut state = self.0.lock();
+        match self.cache(py)? {
+            Cache::Local(cache) => cache.set_keys(&keys),
+            Cache::Tiered(cache) => cache.set_keys(&keys),
+        }
+        .map_err(value_error)?;
+        let mut state = self.state.lock();
         state.settings = state.settings.clone().keys(keys);
         Ok(())
     }
 
-    /// Builds the cache of a forked process. If several threads build one concurrently, the first
-    /// one is used.
+    /// Takes the cache out, to be closed, if it has a store. A later use builds another one.
+    pub(crate) fn take(&self) -> Option<TieredCache> {
+        self.store.as_ref()?;
+        take(&self.state)
+    }
+
+    /// Builds the cache of this process. If several threads build one concurrently, the first one
+    /// is used.
     #[cold]
-    fn rebuild(&self, py: Python<'_>, settings: &SessionCacheBuilder) -> PyResult<SessionCache> {
-        PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), FORKED, 2)?;
-        let cache = build(py, settings)?;
-        let mut state = self.0.lock();
-        if let Some(first) = state.cache.get() {
-            return Ok(first.clone());
-        }
-        state.cache = OfProcess::new(cache.clone());
+    fn rebuild(&self, py: Python<'_>) -> PyResult<Cache> {
+        let Some(store) = &self.store else {
+            let settings = self.state.lock().settings.clone();
+            // Without the interpreter lock, because building initialises all of the memory.
+            let cache = py.detach(|| settings.build()).map_err(value_error)?;
+            return Ok(self.install(Cache::Local(cache)));
+        };
+        let (opening, settings) = (self.opening(), self.state.lock().settings.clone());
+        let cache: PyResult<Cache> = py.detach(|| {
+            let _guard = opening.lock();
+            // The state is locked only with the interpreter lock.
+            if let Some(cache) = Python::attach(|_| self.built()) {
+                return Ok(cache);
+            }
+            let cache = Cache::Tiered(store.open(settings)?);
+            Ok(Python::attach(|_| self.install(cache)))
+        });
+        let cache = cache?;
+        report(py, cache.tiered())?;
         Ok(cache)
+    }
+
+    /// Returns the lock of this process.
+    fn opening(&self) -> Arc<Mutex<()>> {
+        let mut opening = self.opening.lock();
+        if opening.get().is_none() {
+            *opening = OfProcess::new(Arc::default());
+        }
+        opening.get().cloned().unwrap_or_default()
+    }
+
+    fn install(&self, cache: Cache) -> Cache {
+        let mut state = self.state.lock();
+        if let Some(first) = state.cache.as_ref().and_then(OfProcess::get) {
+            return first.clone();
+        }
+        state.cache = Some(OfProcess::new(cache.clone()));
+        self.builds.fetch_add(1, Relaxed);
+        cache
     }
 }
 
-/// Builds a cache without the interpreter lock, because building initialises all of the memory.
-fn build(py: Python<'_>, settings: &SessionCacheBuilder) -> PyResult<SessionCache> {
-    py.detach(|| settings.clone().build()).map_err(value_error)
+fn take(state: &Mutex<State>) -> Option<TieredCache> {
+    let taken = state.lock().cache.take();
+    taken.as_ref()?.get()?.tiered().cloned()
 }
 
+/// Logs that the store does not answer yet.
+fn report(py: Python<'_>, cache: Option<&TieredCache>) -> PyResult<()> {
+    let is_down = cache.is_some_and(|cache| cache.store_health().state == StoreState::Down);
+    if is_down {
+        warn(py, NOT_REACHED)
+    } else {
+        Ok(())
+    }
+}
+
+/// Adds a cache with a store to those that are closed when the interpreter exits.
+fn register(state: &Arc<Mutex<State>>) {
+    let mut caches = WITH_STORE.lock();
+    caches.retain(|cache| cache.strong_count() > 0);
+    caches.push(Arc::downgrade(state));
+}
+
+/// Closes the caches of this process that have a store, when the interpreter exits.
+#[pyfunction]
+#[pyo3(name = "_close_all")]
+pub(crate) fn close_all(py: Python<'_>) -> PyResult<()> {
+    let caches: Vec<_> = WITH_STORE.lock().iter().filter_map(Weak::upgrade).collect();
+    let until = Instant::now() + EXIT;
+    let mut unconfirmed = 0;
+    for cache in caches.iter().filter_map(|state| take(state)) {
+        let left = until.saturating_duration_since(Instant::now());
+        unconfirmed += py.detach(|| cache.blocking().close(left));
+    }
+    if unconfirmed == 0 {
+        return Ok(());
+    }
+    warn(py, &format!("{unconfirmed} {LOST}"))
+}
+
+/// The caches with a store. Global, because only the process knows when it exits. It is locked
+/// briefly, by threads that hold the interpreter lock.
+static WITH_STORE: Mutex<Vec<Weak<Mutex<State>>>> = Mutex::new(Vec::new());
+
+/// The longest time that the caches of a process are given to send what is queued.
+const EXIT: Duration = Duration::from_secs(5);
+
+const LOST: &str = "sign-outs were not confirmed by the store of the sessions before the process \
+    ended";
+
+const NOT_REACHED: &str = "the store of the sessions does not answer; requests that need it are \
+    answered with 503 until it does";
+
 const FORKED: &CStr = c"this process was forked after its session cache was built: its cache is \
-    empty, and processes do not share sessions. Run one worker process, or route each visitor to \
-    the same process";
+    empty, and processes do not share sessions. Run one worker process, set a `store` that processes share, \
+    or route each visitor to the same process";

@@ -40,6 +40,13 @@ create_exception!(
 );
 create_exception!(
     sessile,
+    Unreachable,
+    SessionError,
+    "The store of the sessions did not answer in time. If the application does not handle it, the \
+     middleware responds with status 503 and `Retry-After`."
+);
+create_exception!(
+    sessile,
     ForkedProcess,
     SessionError,
     "The session was read before the process forked. It does not exist in the child process."
@@ -60,6 +67,7 @@ pub(crate) fn engine_exception(error: sessile::Error) -> PyErr {
         sessile::Error::Gone | sessile::Error::Rotated => Gone::new_err(text),
         sessile::Error::Conflict => Conflict::new_err(text),
         sessile::Error::Full => Full::new_err(text),
+        sessile::Error::Unreachable => Unreachable::new_err(UNREACHABLE),
         sessile::Error::TooLarge { .. } => TooLarge::new_err(text),
         sessile::Error::EmptyUser | sessile::Error::LabelTooLong { .. } => {
             PyValueError::new_err(text)
@@ -80,6 +88,8 @@ pub(crate) fn session_exception(error: sessile_web::SessionError) -> PyErr {
         _ => PyValueError::new_err(error.to_string()),
     }
 }
+
+const UNREACHABLE: &str = "the store of the sessions cannot be reached; try again";
 
 /// Returns the exception for a setting that was rejected.
 #[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
@@ -104,6 +114,14 @@ pub(crate) fn foreign_data() -> PyErr {
     )
 }
 
+/// Logs a warning of the logger `sessile`.
+pub(crate) fn warn(py: Python<'_>, text: &str) -> PyResult<()> {
+    let logger = py
+        .import("logging")?
+        .call_method1("getLogger", ("sessile",))?;
+    logger.call_method1("warning", (text,)).map(drop)
+}
+
 /// Adds the exceptions to the module.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
@@ -112,6 +130,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Conflict", py.get_type::<Conflict>())?;
     module.add("Full", py.get_type::<Full>())?;
     module.add("TooLarge", py.get_type::<TooLarge>())?;
+    module.add("Unreachable", py.get_type::<Unreachable>())?;
     module.add("ForkedProcess", py.get_type::<ForkedProcess>())?;
     module.add("InvalidCSRFToken", py.get_type::<InvalidCSRFToken>())
 }

@@ -28,8 +28,15 @@ impl<T> OfProcess<T> {
     }
 
     /// Returns the value, or `None` in a child.
+    /// Returns the value, or `None` in a child.
     pub(crate) fn get(&self) -> Option<&T> {
         self.value.as_ref().filter(|_| self.is_own())
+    }
+
+    /// Returns the value, or `None` in a child.
+    pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
+        let is_own = self.is_own();
+        self.value.as_mut().filter(|_| is_own)
     }
 
     fn is_own(&self) -> bool {

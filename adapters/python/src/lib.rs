@@ -4,6 +4,7 @@
 //! It relies on the global interpreter lock (`gil_used`). Free-threaded builds are untested.
 
 mod arguments;
+mod awaitable;
 mod cache;
 mod clock;
 mod engine;
@@ -13,12 +14,17 @@ mod json;
 mod keys;
 mod known;
 mod moving;
+mod pending;
+mod reader;
 mod records;
 mod response;
 mod sessions;
 mod starlette_cookie;
 mod stats;
+mod store;
+mod verbs;
 mod visit;
+mod wakeups;
 
 /// The compiled part of the package `sessile`.
 #[pyo3::pymodule(gil_used = true)]
@@ -29,16 +35,25 @@ mod _sessile {
     use crate::{
         cache::SessionCache,
         clock::ManualClock,
+        engine::close_all,
         json::{from_json, to_json},
-        records::{Event, IssuedSession, Record, SessionId, SessionInfo},
+        pending::Pending,
+        reader::{StoreReader, stored_alias, stored_session},
+        records::{Event, IssuedSession, Record, SessionId, SessionInfo, StoreHealth},
         sessions::Sessions,
         starlette_cookie::unsign,
         visit::{Visit, nothing},
+        wakeups::Wakeups,
     };
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         crate::errors::register(module)?;
+        let close_all = module.getattr("_close_all")?;
+        module
+            .py()
+            .import("atexit")?
+            .call_method1("register", (close_all,))?;
         crate::fork::register(module)
     }
 }

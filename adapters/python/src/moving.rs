@@ -20,15 +20,13 @@ use pyo3::{
     types::{PyBytes, PyDict},
 };
 use sessile::Error;
-use sessile_web::{
-    Session, SessionManager, SessionRequest,
-    adapter::{SessionExt, ready},
-};
+use sessile_web::{Session, SessionManager, SessionRequest, adapter::SessionExt};
 
 use crate::{
     errors::{engine_exception, session_exception},
     fork::OfProcess,
     json::{self, Encoder},
+    pending::wait,
     starlette_cookie::{Importer, Signed, Tag},
 };
 
@@ -140,7 +138,7 @@ fn create(sessions: &SessionManager, pairs: Pairs) -> Result<Bytes, Pairs> {
         .map(|(key, json)| (key.as_str(), Some(json.clone())));
     let mut headers = HeaderMap::new();
     let is_stored = session.change_json(changes).is_ok()
-        && ready(SessionManager::commit(
+        && wait(SessionManager::commit(
             &session,
             StatusCode::OK,
             &mut headers,

@@ -1,6 +1,7 @@
 //! The values that the methods of a cache return. No `repr` shows an id, a token or data.
 
 use pyo3::{prelude::*, types::PyBytes};
+use sessile_store::StoreState;
 
 /// The id of a session. It gives access to the session, so keep it out of logs and URLs.
 #[pyclass(frozen, eq, hash, module = "sessile")]
@@ -177,6 +178,48 @@ impl SessionInfo {
 
     fn __repr__(&self) -> String {
         format!("SessionInfo(label={:?})", self.info.label)
+    }
+}
+
+/// The state of the store, for readiness probes.
+#[pyclass(frozen, module = "sessile")]
+pub(crate) struct StoreHealth(pub(crate) sessile_store::StoreHealth);
+
+#[pymethods]
+impl StoreHealth {
+    /// "up", "down" or "incompatible".
+    #[getter]
+    fn state(&self) -> &'static str {
+        match self.0.state {
+            StoreState::Up => "up",
+            StoreState::Incompatible(_) => "incompatible",
+            _ => "down",
+        }
+    }
+
+    /// Why the store cannot be used with these settings; `None` in other states.
+    #[getter]
+    fn cause(&self) -> Option<&str> {
+        match &self.0.state {
+            StoreState::Incompatible(cause) => Some(cause),
+            _ => None,
+        }
+    }
+
+    /// Seconds for which sessions in memory are still opened if the store does not answer.
+    #[getter]
+    fn lease_remaining(&self) -> f64 {
+        self.0.lease_remaining.as_secs_f64()
+    }
+
+    /// The number of ends that the store has not confirmed.
+    #[getter]
+    fn ends_queued(&self) -> usize {
+        self.0.ends_queued
+    }
+
+    fn __repr__(&self) -> String {
+        format!("StoreHealth(state={:?})", self.state())
     }
 }
 

@@ -19,12 +19,9 @@ use pyo3::{
     prelude::*,
     types::{PyBytes, PyDict, PyList, PyMapping, PyString, PyTuple},
 };
-use sessile_web::{
-    CommitError, Session, SessionManager,
-    adapter::{SessionExt, ready},
-};
+use sessile_web::{Cache, CommitError, Session, SessionManager, adapter::SessionExt};
 
-use crate::errors::engine_exception;
+use crate::pending::wait;
 
 /// The kinds of messages of the application that concern a session.
 pub(crate) enum Kind {
@@ -92,6 +89,16 @@ pub(crate) fn status(message: &Bound<'_, PyAny>) -> PyResult<StatusCode> {
     })
 }
 
+/// A commit, and the headers of the response.
+pub(crate) struct Begun {
+    /// `None` if it waits for a store.
+    pub(crate) stored: Option<Result<(), CommitError>>,
+    /// The headers that a session may change.
+    pub(crate) headers: HeaderMap,
+    /// The other headers.
+    pub(crate) others: Py<PyList>,
+}
+
 /// Writes the headers of responses.
 pub(crate) struct Response<'py> {
     pub(crate) py: Python<'py>,
@@ -103,33 +110,45 @@ pub(crate) struct Response<'py> {
 }
 
 impl<'py> Response<'py> {
-    /// Commits a session and writes the response's headers. If it could not be stored, turns the
-    /// message into the start of an error response, and returns the body of that response.
-    pub(crate) fn commit(
+    /// Commits a session, if that does not wait for a store.
+    pub(crate) fn begin(
         &self,
         session: &Session,
         status: StatusCode,
         message: &Bound<'_, PyDict>,
-    ) -> PyResult<Option<String>> {
+    ) -> PyResult<Begun> {
         let given = message.get_item(intern!(self.py, "headers"))?;
         let (others, mut headers) = self.split(given.as_ref())?;
-        match self.commit_to(session, status, &mut headers) {
-            Ok(()) => {
-                self.append(&headers, &others)?;
-                message.set_item(intern!(self.py, "headers"), others)?;
-                Ok(None)
-            }
-            Err(error) => {
-                let mut all = header_map(Some(&others))?;
-                error.replace_headers(&mut all);
-                headers.keys().for_each(|name| drop(all.remove(name)));
-                for (name, value) in &headers {
-                    all.append(name, value.clone());
-                }
-                self.replace(&error, &all, message)?;
-                Ok(Some(error.to_string()))
-            }
+        let stored = self.commit_now(session, status, &mut headers);
+        Ok(Begun {
+            stored,
+            headers,
+            others: others.unbind(),
+        })
+    }
+
+    /// Writes the response's headers after a commit. If the session could not be stored, turns the
+    /// message into the start of an error response, and returns the body of that response.
+    pub(crate) fn finish(
+        &self,
+        stored: Result<(), CommitError>,
+        headers: &HeaderMap,
+        others: &Bound<'_, PyList>,
+        message: &Bound<'_, PyDict>,
+    ) -> PyResult<Option<String>> {
+        let Err(error) = stored else {
+            self.append(headers, others)?;
+            message.set_item(intern!(self.py, "headers"), others)?;
+            return Ok(None);
+        };
+        let mut all = header_map(Some(others))?;
+        error.replace_headers(&mut all);
+        headers.keys().for_each(|name| drop(all.remove(name)));
+        for (name, value) in headers {
+            all.append(name, value.clone());
         }
+        self.replace(&error, &all, message)?;
+        Ok(Some(error.to_string()))
     }
 
     /// Turns a message into the start of the error response for a value that is too large, which is
@@ -147,7 +166,11 @@ impl<'py> Response<'py> {
         let mut headers = header_map(message.get_item(intern!(self.py, "headers"))?.as_ref())?;
         error.replace_headers(&mut headers);
         // Nothing is stored with this status, but the cookie of an ended session is removed.
-        drop(self.commit_to(session, error.status(), &mut headers));
+        let status = error.status();
+        if self.commit_now(session, status, &mut headers).is_none() {
+            let commit = SessionManager::commit(session, status, &mut headers);
+            drop(self.py.detach(|| wait(commit)));
+        }
         self.replace(&error, &headers, message)?;
         // The exact size is unknown: encoding stops at the limit.
         Ok(format!(
@@ -155,11 +178,12 @@ impl<'py> Response<'py> {
         ))
     }
 
-    /// Commits a session when a websocket is accepted, and adds its cookie to the message.
-    pub(crate) fn accept(&self, session: &Session, message: &Bound<'_, PyDict>) -> PyResult<()> {
-        let mut headers = HeaderMap::new();
-        self.commit_to(session, StatusCode::SWITCHING_PROTOCOLS, &mut headers)
-            .map_err(|error| engine_exception(error.cause()))?;
+    /// Adds the cookie of a session that was committed to the acceptance of a websocket.
+    pub(crate) fn accept(
+        &self,
+        mut headers: HeaderMap,
+        message: &Bound<'_, PyDict>,
+    ) -> PyResult<()> {
         let Some(cookie) = headers.remove(SET_COOKIE) else {
             return Ok(());
         };
@@ -171,18 +195,18 @@ impl<'py> Response<'py> {
         message.set_item(intern!(self.py, "headers"), list)
     }
 
-    fn commit_to(
+    /// Commits, unless that waits for a store.
+    pub(crate) fn commit_now(
         &self,
         session: &Session,
         status: StatusCode,
         headers: &mut HeaderMap,
-    ) -> Result<(), CommitError> {
+    ) -> Option<Result<(), CommitError>> {
         if session.is_busy() || self.is_read && session.has_work() {
-            self.py
-                .detach(|| ready(SessionManager::commit(session, status, headers)))
+            self.py.detach(|| session.commit_now(status, headers))
         } else {
             // Nothing is stored, so this does not wait for a lock.
-            ready(SessionManager::commit(session, status, headers))
+            session.commit_now(status, headers)
         }
     }
 
@@ -232,11 +256,20 @@ impl<'py> Response<'py> {
         }
         if self.expired.is_some() {
             let (_, token) = pair.split_once('=').unwrap_or((pair, ""));
-            if let Some(cache) = self.sessions.cache().local() {
-                self.py.detach(|| cache.end_by_token(token.as_bytes()));
-            }
+            self.end(token.as_bytes());
         }
         text
+    }
+
+    fn end(&self, token: &[u8]) {
+        match self.sessions.cache() {
+            Cache::Local(cache) => drop(self.py.detach(|| cache.end_by_token(token))),
+            Cache::Tiered(cache) => {
+                if let Some(id) = cache.id_of_token(token) {
+                    cache.end_later(&id);
+                }
+            }
+        }
     }
 
     fn name(&self) -> &str {
@@ -245,7 +278,7 @@ impl<'py> Response<'py> {
 
     /// Returns the other headers as they are, and the headers that a session may change as a map.
     /// Invalid headers are in the list, for the server to reject.
-    fn split(
+    pub(crate) fn split(
         &self,
         given: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<(Bound<'py, PyList>, HeaderMap)> {

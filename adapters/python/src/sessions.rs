@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use pyo3::{exceptions::PyValueError, prelude::*};
 use sessile::{CookieError, SameSite, SetCookie};
+use sessile_web::{Cache, SessionManager};
 
 use crate::{
     cache::SessionCache,
@@ -25,9 +26,17 @@ pub(crate) struct Sessions {
     settings: Settings,
     importer: Option<Importer>,
     max_session_size: usize,
+    has_store: bool,
     /// Belongs to the process that built it. Locked briefly, by a thread that holds the interpreter
     /// lock: see `engine`.
-    current: Mutex<OfProcess<sessile_web::SessionManager>>,
+    current: Mutex<Option<OfProcess<Current>>>,
+}
+
+/// The manager of a cache that the engine built.
+struct Current {
+    sessions: SessionManager,
+    /// The number of caches that the engine had built.
+    builds: u64,
 }
 
 /// The settings of a session manager.
@@ -85,19 +94,23 @@ impl Sessions {
         let secrets = accept_starlette_cookies
             .map(|given| keys::secrets("accept_starlette_cookies", given))
             .transpose()?;
-        let engine = cache.get().engine.cache(py)?;
+        let engine = &cache.get().engine;
         let max_session_size = engine.max_session_size();
-        let sessions = settings.manager(engine)?;
-        let current = Mutex::new(OfProcess::new(sessions));
+        settings.check(engine.cookie_name())?;
         let max_age = max_age.map(|seconds| u64::try_from(seconds).unwrap_or(0));
         let importer = secrets.map(|secrets| Importer::new(&secrets, max_age));
-        Ok(Self {
+        let sessions = Self {
+            has_store: engine.has_store(),
             cache,
             settings,
             importer,
             max_session_size,
-            current,
-        })
+            current: Mutex::default(),
+        };
+        if sessions.cache.get().engine.is_built() {
+            sessions.current(py)?;
+        }
+        Ok(sessions)
     }
 
     /// Returns the unread session of a request or websocket. `headers` are pairs of bytes, with
@@ -105,6 +118,11 @@ impl Sessions {
     #[pyo3(signature = (headers, is_websocket, /))]
     fn begin(slf: Py<Self>, headers: Py<PyAny>, is_websocket: bool) -> Visit {
         Visit::new(slf, headers, is_websocket)
+    }
+
+    /// Lets go of a cache that was closed. The next request uses its successor.
+    fn release(&self) {
+        let _before = self.current.lock().take();
     }
 }
 
@@ -115,13 +133,28 @@ impl Sessions {
     }
 
     /// Returns the session manager of this process.
-    pub(crate) fn current(&self, py: Python<'_>) -> PyResult<sessile_web::SessionManager> {
-        if let Some(sessions) = self.current.lock().get() {
-            return Ok(sessions.clone());
+    pub(crate) fn current(&self, py: Python<'_>) -> PyResult<SessionManager> {
+        let engine = &self.cache.get().engine;
+        if let Some(current) = self.current.lock().as_ref().and_then(OfProcess::get)
+            && current.builds == engine.builds()
+        {
+            return Ok(current.sessions.clone());
         }
-        let sessions = self.settings.manager(self.cache.get().engine.cache(py)?)?;
-        *self.current.lock() = OfProcess::new(sessions.clone());
+        // Before the cache is asked for: it may be built now.
+        let builds = engine.builds();
+        let sessions = self.settings.manager(engine.cache(py)?)?;
+        let current = Current {
+            sessions: sessions.clone(),
+            builds,
+        };
+        // Dropped after the lock is released: it may stop the thread of a store.
+        let _before = self.current.lock().replace(OfProcess::new(current));
         Ok(sessions)
+    }
+
+    /// Returns true if the sessions are in a store.
+    pub(crate) fn has_store(&self) -> bool {
+        self.has_store
     }
 
     pub(crate) fn cache(&self) -> &Py<SessionCache> {
@@ -140,9 +173,8 @@ impl Sessions {
 }
 
 impl Settings {
-    fn manager(&self, cache: sessile::SessionCache) -> PyResult<sessile_web::SessionManager> {
-        self.check(cache.cookie_name())?;
-        let mut builder = sessile_web::SessionManager::builder(cache)
+    fn manager(&self, cache: Cache) -> PyResult<SessionManager> {
+        let mut builder = SessionManager::builder(cache)
             .path(&self.path)
             .same_site(self.same_site)
             .partitioned(self.partitioned)

@@ -1,25 +1,35 @@
 //! The session of one request, between the handler's dict and the engine.
 //!
 //! Owns the progress of the request, and decides when the dict is compared with the known values.
-//! Invariant: it never keeps the dict. Python has no executor here: an `async` method of the session
-//! is polled once, and is ready then on a local cache.
+//! Invariant: it never keeps the dict, except while a verb waits for the store. On a local cache a
+//! verb is done when it returns. With a store it may return a [`Pending`], which a thread or an event
+//! loop waits for.
+//!
+//! [`Pending`]: crate::pending::Pending
 
 mod load;
 mod respond;
 mod save;
 
-use pyo3::{PyTraverseError, PyVisit, exceptions::PyRuntimeError, prelude::*, types::PyDict};
+use core::{future::ready as ready_future, pin::Pin, task::Poll};
+
+use parking_lot::Mutex;
+use pyo3::{
+    IntoPyObjectExt, PyTraverseError, PyVisit, exceptions::PyRuntimeError, prelude::*,
+    types::PyDict,
+};
 use sessile_web::{
-    self as web, Session, SessionRequest, SignIn,
+    self as web, Session, SessionError, SessionRequest, SignIn,
     adapter::{SessionExt, ready},
 };
 
 use crate::{
     arguments::Argument,
     cache::SessionCache,
-    errors::{ForkedProcess, Gone, seconds, session_exception},
+    errors::{ForkedProcess, seconds, session_exception},
     fork::OfProcess,
     known::Known,
+    pending::{in_background, poll_once, settle},
     records::SessionInfo,
     response::{self, Kind},
     sessions::Sessions,
@@ -41,12 +51,19 @@ pub(crate) struct Visit {
     /// True once a message announced more of the response's body.
     is_stream: bool,
     session: Option<OfProcess<Session>>,
-    /// The session of a request that counts as a use without reading it (`touch_always`).
-    touched: Option<OfProcess<Session>>,
+    /// The session that was begun before the first access.
+    begun: Option<OfProcess<Session>>,
+    /// True if the request counts as a use without reading its session (`touch_always`).
+    is_touched: bool,
+    /// A sign-out that the store has not confirmed. The response waits for it.
+    ending: Mutex<Option<OfProcess<Ending>>>,
     /// True if the session was stored in the engine at the last lookup or save.
     was_stored: bool,
     known: Known,
 }
+
+/// The end of a session in a store.
+type Ending = Pin<Box<dyn Future<Output = Result<(), SessionError>> + Send>>;
 
 /// The progress of the response.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -92,9 +109,16 @@ impl Visit {
         if !cookies.is_empty() {
             let sessions = Self::sessions(slf)?;
             let session = sessions.begin(cookies.into_iter().collect::<SessionRequest>());
-            slf.borrow_mut().touched = Some(OfProcess::new(session));
+            let mut visit = slf.borrow_mut();
+            (visit.begun, visit.is_touched) = (Some(OfProcess::new(session)), true);
         }
         Ok(())
+    }
+
+    /// Loads the session from the store ahead of its first access. Counts the request as a use if
+    /// `touches`.
+    fn load(slf: &Bound<'_, Self>, touches: bool) -> PyResult<Py<PyAny>> {
+        Self::load_ahead(slf, touches)
     }
 
     /// Handles the next message of the response. The first message stores the session, and the
@@ -104,6 +128,7 @@ impl Visit {
     /// * `None`: send the message as it is;
     /// * a message: send it instead;
     /// * a message and `True`: send it, then call `save_late`;
+    /// * a `_Pending` with one of these as its result;
     /// * a message and bytes: if it starts a response, the session could not be stored: send it,
     ///   then the bytes as the body of that response. Otherwise drop it, because it belongs to the
     ///   response that was replaced.
@@ -130,35 +155,25 @@ impl Visit {
 
     /// Stores the changes immediately. On `Gone` the dict is cleared, and later writes start a new
     /// session.
-    fn save(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
-        let Some((session, changes)) = Self::take_changes(slf, dict)? else {
-            return Ok(());
-        };
-        match slf.py().detach(|| ready(session.save())) {
-            Ok(()) => Self::stored(slf, &session, changes),
-            Err(error) => return Err(Self::failed(slf, dict, error)),
-        }
-        Ok(())
+    fn save(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<Py<PyAny>> {
+        Self::store(slf, dict, false)
     }
 
     /// Stores the changes since the headers were sent, if the session was read. Does nothing if the
     /// session has ended.
-    fn save_late(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
+    fn save_late(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<Py<PyAny>> {
         let visit = slf.borrow();
         let saves_late = visit.stage == Stage::Detached && visit.session.is_some();
         drop(visit);
-        match if saves_late {
-            Self::save(slf, dict)
+        if saves_late {
+            Self::store(slf, dict, true)
         } else {
-            Ok(())
-        } {
-            Err(error) if error.is_instance_of::<Gone>(slf.py()) => Ok(()),
-            saved => saved,
+            Ok(slf.py().None())
         }
     }
 
     /// Calls `save_late` for the last time, after the application has returned.
-    fn finish(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<()> {
+    fn finish(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<Py<PyAny>> {
         slf.borrow_mut().is_over = true;
         Self::save_late(slf, dict)
     }
@@ -178,11 +193,15 @@ impl Visit {
         };
         drop(visit);
         if removals.is_ok_and(|removals| Self::apply(slf.py(), &session, &removals).is_ok()) {
-            // A failure cannot be reported: the application's exception is being raised.
-            drop(slf.py().detach(|| ready(session.store_sign_out())));
+            Self::store_sign_out(slf.py(), &session);
         }
         slf.borrow_mut().stage = Stage::Failed;
         without_blocking(slf.py(), &session, || session.detach());
+    }
+
+    /// Returns true if the session is in a store.
+    fn has_store(&self) -> bool {
+        self.sessions.get().has_store()
     }
 
     /// Returns true if the response has not begun.
@@ -231,11 +250,27 @@ impl Visit {
         without_blocking(slf.py(), &session, || session.sign_in(sign_in)).map_err(session_exception)
     }
 
-    fn sign_out(slf: &Bound<'_, Self>) -> PyResult<()> {
+    /// Ends the session. With a store and `defers`, the response waits for its confirmation, and
+    /// logs if there is none.
+    fn sign_out(slf: &Bound<'_, Self>, defers: bool) -> PyResult<Py<PyAny>> {
         let session = slf.borrow().session()?;
-        let ended = slf.py().detach(|| ready(session.sign_out()));
+        if !slf.borrow().sessions.get().has_store() {
+            let ended = slf.py().detach(|| ready(session.sign_out()));
+            slf.borrow_mut().forget();
+            return ended.map_err(session_exception).map(|()| slf.py().None());
+        }
+        let mut ending: Ending = Box::pin(async move { session.sign_out().await });
+        let begun = slf.py().detach(|| poll_once(ending.as_mut()));
         slf.borrow_mut().forget();
-        ended.map_err(session_exception)
+        match begun {
+            Poll::Pending if defers => slf.borrow_mut().defer(ending),
+            Poll::Ready(Err(error)) if defers => {
+                slf.borrow_mut().defer(Box::pin(ready_future(Err(error))));
+            }
+            Poll::Ready(ended) => ended.map_err(session_exception)?,
+            Poll::Pending => return settle(slf.py(), ending, done),
+        }
+        Ok(slf.py().None())
     }
 
     fn rotate(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -262,16 +297,23 @@ impl Visit {
     }
 
     /// Returns true if the session exists.
-    fn is_alive(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        let session = slf.borrow().session()?;
-        Ok(slf.py().detach(|| ready(session.is_alive())))
+    fn is_alive(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let work = async |session: Session| session.is_alive().await;
+        Self::with_session(slf, work, flag)
     }
 
-    fn user_sessions(slf: &Bound<'_, Self>) -> PyResult<Vec<SessionInfo>> {
-        let session = slf.borrow().session()?;
-        let sessions = slf.py().detach(|| ready(session.user_sessions()));
-        let sessions = sessions.map_err(session_exception)?;
-        Ok(sessions.into_iter().map(SessionInfo::from).collect())
+    fn user_sessions(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let work = async |session: Session| session.user_sessions().await;
+        Self::with_session(slf, work, |py, sessions| {
+            let sessions = sessions.map_err(session_exception)?;
+            object(
+                py,
+                sessions
+                    .into_iter()
+                    .map(SessionInfo::from)
+                    .collect::<Vec<_>>(),
+            )
+        })
     }
 
     /// Ends the session of a handle if it is one of the user's. If it is this one, the dict is
@@ -280,39 +322,45 @@ impl Visit {
         slf: &Bound<'_, Self>,
         dict: &Bound<'_, PyDict>,
         handle: &str,
-    ) -> PyResult<bool> {
-        let session = slf.borrow().session()?;
+    ) -> PyResult<Py<PyAny>> {
         let Ok(handle) = handle.parse::<sessile::Handle>() else {
-            return Ok(false);
+            return object(slf.py(), false);
         };
-        let (is_current, ended) = slf.py().detach(|| {
+        let work = async move |session: Session| {
             let is_current = session.handle() == Some(handle);
-            let ended = if session.is_authenticated() {
-                ready(session.end_by_handle(&handle))
-            } else {
-                Ok(false)
+            let ended = match session.is_authenticated() {
+                true => session.end_by_handle(&handle).await,
+                false => Ok(false),
             };
             (is_current, ended)
-        });
-        let is_ended = ended.map_err(session_exception)?;
-        if is_current && is_ended {
-            slf.borrow_mut().forget();
-            dict.clear();
-        }
-        Ok(is_ended)
+        };
+        let (visit, dict) = (slf.clone().unbind(), dict.clone().unbind());
+        Self::with_session(slf, work, move |py, (is_current, ended)| {
+            let is_ended = ended.map_err(session_exception)?;
+            if is_current && is_ended {
+                visit.borrow_mut(py).forget();
+                dict.bind(py).clear();
+            }
+            object(py, is_ended)
+        })
     }
 
-    fn sign_out_others(slf: &Bound<'_, Self>) -> PyResult<usize> {
-        let session = slf.borrow().session()?;
-        let ended = slf.py().detach(|| ready(session.sign_out_others()));
-        ended.map_err(session_exception)
+    fn sign_out_others(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let work = async |session: Session| session.sign_out_others().await;
+        Self::with_session(slf, work, |py, ended| {
+            object(py, ended.map_err(session_exception)?)
+        })
     }
 
-    fn sign_out_everywhere(slf: &Bound<'_, Self>) -> PyResult<usize> {
-        let session = slf.borrow().session()?;
-        let ended = slf.py().detach(|| ready(session.sign_out_everywhere()));
-        slf.borrow_mut().forget();
-        ended.map_err(session_exception)
+    /// Ends all sessions of the user. The dict is cleared, also on an error.
+    fn sign_out_everywhere(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<Py<PyAny>> {
+        let work = async |session: Session| session.sign_out_everywhere().await;
+        let (visit, dict) = (slf.clone().unbind(), dict.clone().unbind());
+        Self::with_session(slf, work, move |py, ended| {
+            visit.borrow_mut(py).forget();
+            dict.bind(py).clear();
+            object(py, ended.map_err(session_exception)?)
+        })
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -335,7 +383,9 @@ impl Visit {
             stage: Stage::Open,
             is_stream: false,
             session: None,
-            touched: None,
+            begun: None,
+            is_touched: false,
+            ending: Mutex::default(),
             was_stored: false,
             known: Known::default(),
         }
@@ -344,6 +394,49 @@ impl Visit {
     fn sessions(slf: &Bound<'_, Self>) -> PyResult<web::SessionManager> {
         let sessions = slf.borrow().sessions.clone_ref(slf.py());
         sessions.get().current(slf.py())
+    }
+
+    /// Runs a verb of the session: at once on a local cache, otherwise perhaps as a `_Pending`.
+    fn with_session<T, F>(
+        slf: &Bound<'_, Self>,
+        work: impl FnOnce(Session) -> F + Send,
+        finish: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+    ) -> PyResult<Py<PyAny>>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let (py, visit) = (slf.py(), slf.borrow());
+        let session = visit.session()?;
+        let has_store = visit.sessions.get().has_store();
+        drop(visit);
+        if has_store {
+            settle(py, work(session), finish)
+        } else {
+            let output = py.detach(|| ready(work(session)));
+            finish(py, output)
+        }
+    }
+
+    /// Stores the removal of identity keys. No thread waits for the store.
+    fn store_sign_out(py: Python<'_>, session: &Session) {
+        let session = session.clone();
+        let mut work = Box::pin(async move { session.store_sign_out().await });
+        // A failure cannot be reported: the application's exception is being raised.
+        if py.detach(|| poll_once(work.as_mut())).is_pending() {
+            in_background(work);
+        }
+    }
+
+    /// Takes a sign-out that the store has not confirmed.
+    fn take_ending(&mut self) -> Option<Ending> {
+        let mut ending = self.ending.get_mut().take()?;
+        let own = ending.get_mut()?;
+        Some(core::mem::replace(own, Box::pin(ready_future(Ok(())))))
+    }
+
+    fn defer(&mut self, ending: Ending) {
+        *self.ending.get_mut() = Some(OfProcess::new(ending));
     }
 
     fn session(&self) -> PyResult<Session> {
@@ -377,6 +470,19 @@ impl Visit {
              do it before the handler returns"
         })
     }
+}
+
+fn object<'py, T: IntoPyObjectExt<'py>>(py: Python<'py>, value: T) -> PyResult<Py<PyAny>> {
+    value.into_py_any(py)
+}
+
+fn flag(py: Python<'_>, is_true: bool) -> PyResult<Py<PyAny>> {
+    object(py, is_true)
+}
+
+fn done(py: Python<'_>, result: Result<(), SessionError>) -> PyResult<Py<PyAny>> {
+    result.map_err(session_exception)?;
+    Ok(py.None())
 }
 
 /// Runs `act`, which takes no lock except that of the request's session. Releases the interpreter

@@ -13,7 +13,8 @@ import zipfile
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent
-LICENSES = ("LICENSE-APACHE", "LICENSE-MIT")
+LICENSES = ("LICENSE-APACHE", "LICENSE-MIT", "LICENSE-redis-rs")
+"""The last one is the notice of the client of Redis, which the wheel contains."""
 
 
 def contents(path: Path) -> dict[str, bytes]:

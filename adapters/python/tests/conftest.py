@@ -5,10 +5,12 @@ import gc
 import itertools
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
+from redis_server import RedisServer, program
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -42,6 +44,15 @@ def clock() -> ManualClock:
 @pytest.fixture
 def cache(clock: ManualClock) -> SessionCache:
     return SessionCache(secret_key=KEY, memory=4 << 20, clock=clock, events=100)
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A running Redis or Valkey server."""
+    if program() is None:
+        pytest.skip("no redis-server and no valkey-server")
+    with RedisServer(tmp_path) as server:
+        yield server
 
 
 def client_for(routes: Sequence[BaseRoute], base_url: str = "http://testserver", **settings: Any) -> TestClient:

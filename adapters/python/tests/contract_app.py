@@ -1,4 +1,7 @@
-"""The contract's application (`adapters/contract`) in FastAPI. Prints its port when it listens."""
+"""The contract's application (`adapters/contract`) in FastAPI. Prints its port when it listens.
+
+With `SESSILE_STORE` it may run in several workers, which count and hold requests together.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import uvicorn
+from contract_store import SharedCounts, SharedHold, settled
 from fastapi import APIRouter, Depends, FastAPI, Form, HTTPException, Query, Request
 from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.applications import Starlette
@@ -19,9 +23,12 @@ from sessile.fastapi import SessionDep, SessionMiddleware
 from sessile.starlette import session_control
 from sessile.testing import ManualClock
 
-FEATURES = "panics remember clock large-headers identity-keys touch-always rotates"
+STORE = os.environ.get("SESSILE_STORE")
+FEATURES = "panics remember large-headers identity-keys touch-always rotates"
 
-clock = ManualClock()
+# Deadlines in a store are in the time of its server.
+clock = None if STORE else ManualClock()
+counts = SharedCounts(STORE) if STORE else None
 cache = SessionCache(keys=os.environ["SESSILE_KEYS"], memory=16 << 20, cookie_name="__Host-session", clock=clock)
 router = APIRouter(default_response_class=PlainTextResponse)
 
@@ -37,14 +44,21 @@ InForm = Annotated[str, Form()]
 
 @router.get("/features")
 async def features() -> str:
-    return "\n".join(FEATURES.split())
+    return "\n".join([*FEATURES.split(), *([] if STORE else ["clock"])])
+
+
+@router.get("/worker")
+async def worker() -> str:
+    return str(os.getpid())
 
 
 @router.get("/stats")
 async def stats() -> str:
+    if counts is not None:
+        return await counts.read()
     cache.maintain(sys.maxsize)
-    counts = cache.stats()
-    return f"{len(cache)} {counts['created']} {counts['saved']}"
+    own = cache.stats()
+    return f"{len(cache)} {own['created']} {own['saved']}"
 
 
 @router.get("/untouched")
@@ -100,13 +114,13 @@ async def user(session: SessionDep) -> str:
 
 @router.post("/sign-out")
 async def sign_out(session: SessionDep) -> str:
-    session.sign_out()
+    await session.asign_out()
     return "ok"
 
 
 @router.post("/sign-out-and-set")
 async def sign_out_and_set(session: SessionDep, key: InForm, value: InForm) -> str:
-    session.sign_out()
+    await session.asign_out()
     session.data[key] = value
     return "ok"
 
@@ -122,7 +136,7 @@ async def sign_out_set_and_delete_cookie(session: SessionDep, key: InForm, value
 
 @router.post("/sign-out-everywhere")
 async def sign_out_everywhere(session: SessionDep) -> str:
-    return str(session.sign_out_everywhere())
+    return str(await session.asign_out_everywhere())
 
 
 @router.post("/rotate")
@@ -133,7 +147,7 @@ async def rotate(session: SessionDep) -> str:
 
 @router.get("/devices")
 async def devices(session: SessionDep) -> str:
-    return "\n".join(f"{'* ' if device.is_current else ''}{device.label}" for device in session.user_sessions())
+    return "\n".join(f"{'* ' if device.is_current else ''}{device.label}" for device in await session.auser_sessions())
 
 
 @router.get("/csrf")
@@ -168,7 +182,7 @@ async def fail(session: SessionDep, key: InForm, value: InForm) -> Response:
 
 @router.post("/sign-out-and-fail")
 async def sign_out_and_fail(session: SessionDep, key: InForm, value: InForm) -> Response:
-    session.sign_out()
+    await session.asign_out()
     session.data[key] = value
     return PlainTextResponse("failed", 500)
 
@@ -181,7 +195,7 @@ async def panic(session: Visitor, key: InForm, value: InForm) -> None:
 
 @router.post("/sign-out-and-panic")
 async def sign_out_and_panic(session: SessionDep) -> None:
-    session.sign_out()
+    await session.asign_out()
     raise RuntimeError("required by the contract")
 
 
@@ -191,7 +205,7 @@ async def stream(session: SessionDep, key: InQuery) -> Response:
         yield f"{session.data.get(key, '')}\n"
         session.data[key] = "late"
         try:
-            session.save()
+            await session.asave()
             yield "stored"
         except RuntimeError:
             del session.data[key]
@@ -213,7 +227,6 @@ class Hold:
             self.held += by
             self.changed.notify_all()
 
-
     async def wait(self) -> None:
         release = self.release
         await self.count(1)
@@ -222,8 +235,16 @@ class Hold:
         finally:
             await self.count(-1)
 
+    async def until_held(self, requests: int) -> None:
+        async with self.changed:
+            await self.changed.wait_for(lambda: self.held == requests)
 
-hold = Hold()
+    async def let_go(self) -> None:
+        self.release.set()
+        self.release = asyncio.Event()
+
+
+hold = SharedHold(STORE) if STORE else Hold()
 
 
 @router.post("/held-set")
@@ -287,7 +308,7 @@ async def save_and_go_on(session: SessionDep, verb: InForm, user: InForm, value:
     session.data["x"] = session.data["y"] = value
     answer = "stored"
     try:
-        session.save()
+        await session.asave()
     except SessionError:
         answer = "rejected"
     for key in ("x", "y"):
@@ -309,20 +330,19 @@ async def framed_set(session: Visitor, key: InForm, value: InForm) -> str:
 
 @router.get("/held")
 async def held(requests: Annotated[int, Query()]) -> str:
-    async with hold.changed:
-        await hold.changed.wait_for(lambda: hold.held == requests)
+    await hold.until_held(requests)
     return "ok"
 
 
 @router.post("/release")
 async def release() -> str:
-    hold.release.set()
-    hold.release = asyncio.Event()
+    await hold.let_go()
     return "ok"
 
 
 @router.post("/advance")
 async def advance(seconds: Annotated[float, Form()]) -> str:
+    assert clock is not None
     clock.advance(seconds)
     return "ok"
 
@@ -369,12 +389,14 @@ def behind_sessions(**settings: Any) -> FastAPI:
     return application
 
 
-app = Starlette(
-    routes=[
-        Mount("/rotating", behind_sessions(max_age=1_800, rotate_every=600)),
-        Mount("/touched", behind_sessions(max_age=None, touch_always=True)),
-        Mount("/", behind_sessions(max_age=None)),
-    ]
+app = settled(
+    Starlette(
+        routes=[
+            Mount("/rotating", behind_sessions(max_age=1_800, rotate_every=600)),
+            Mount("/touched", behind_sessions(max_age=None, touch_always=True)),
+            Mount("/", behind_sessions(max_age=None)),
+        ]
+    )
 )
 
 

@@ -166,7 +166,7 @@ def test_methods_that_may_wait_have_awaitable_variants(cache: SessionCache) -> N
 
 
 def test_awaitable_variant_has_same_signature() -> None:
-    variants = ["save", "sign_out", "sign_out_others", "sign_out_everywhere", "user_sessions", "end_by_handle"]
+    variants = ["save", "sign_out", "sign_out_others", "sign_out_everywhere", "user_sessions", "end_by_handle", "is_alive"]
     for name in variants:
         method, variant = (inspect.signature(getattr(SessionControl, prefix + name)) for prefix in ("", "a"))
         assert method == variant and inspect.iscoroutinefunction(getattr(SessionControl, f"a{name}"))

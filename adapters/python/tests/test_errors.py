@@ -55,6 +55,13 @@ OF_THE_CACHE: list[tuple[Any, ...]] = [
     ("clock", 1, "a ManualClock"),
 ]
 
+OF_THE_STORE: list[tuple[Any, ...]] = [
+    ("store", "http://127.0.0.1", "begin with `redis://`", "`http`"),
+    ("store", "127.0.0.1:6379", "begin with `redis://`", "`127.0.0.1`"),
+    ("store", 6379, "a URL, a RedisStore, None or False", "int"),
+]
+OF_THE_CACHE += OF_THE_STORE
+
 OF_THE_MIDDLEWARE: list[tuple[Any, ...]] = [
     ("secret_key", 1, "str, bytes, a Secret", "int"),
     ("session_cookie", "my session", "letters, digits", '"my session"'),
@@ -83,6 +90,10 @@ OF_THE_MIDDLEWARE: list[tuple[Any, ...]] = [
     ("rotate_every", -1, POSITIVE),
     ("identity_keys", "user", "a tuple of str"),
     ("accept_starlette_cookies", 1, "str, bytes, a Secret", "int"),
+    *OF_THE_STORE,
+    ("skip", 1, "prefixes of paths", "1"),
+    ("skip", "static/", "begin with `/`", "'static/'"),
+    ("skip", ["/static/", None], "prefixes of paths", "['/static/', None]"),
 ]
 
 ARE_CONVERTED = {"https_only", "partitioned", "touch_always", "insecure_dev_key", "app", "cache"}

@@ -103,6 +103,11 @@ def test_settings_of_the_cache() -> None:
     check_defaults(table, inspect.signature(sessile.SessionCache), set())
 
 
+def test_settings_of_the_store() -> None:
+    table = rows(page("src/configuration.md"), "## Python: `RedisStore`")
+    check_defaults(table, inspect.signature(sessile.RedisStore), set())
+
+
 def test_exceptions() -> None:
     listed = {row[0].strip("`") for row in rows(page("errors.md"), "## Python")}
     exceptions = {

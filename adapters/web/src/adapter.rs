@@ -28,6 +28,8 @@ use crate::{
     state::State,
 };
 
+pub use crate::stored::StoredValues;
+
 /// Returns the output of a future that is ready at the first poll.
 ///
 /// The `async` verbs of a [`Session`] over a local cache are ready at the first poll. Use it in

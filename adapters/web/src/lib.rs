@@ -225,6 +225,7 @@ mod reserve;
 mod session;
 mod sign_in;
 mod state;
+mod stored;
 mod taken;
 mod user_sessions;
 

@@ -15,7 +15,7 @@ use chacha20poly1305::{
     Key, KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Payload},
 };
-use sessile::{Error, SessionId, UserHash, Version};
+use sessile::{Error, SessionId, UserHash, Version, tier::L1};
 
 use crate::record::{FORMAT, Header};
 
@@ -48,6 +48,14 @@ pub struct Binding {
 pub struct DecryptError;
 
 impl Encryption {
+    /// Creates the ciphers of a key ring, whose keys are derived for this purpose alone.
+    #[must_use]
+    pub fn derive(l1: &L1) -> Self {
+        let keys = l1.derive_keys(PURPOSE);
+        let keys: Vec<_> = keys.iter().map(|key| (key.number, *key.key)).collect();
+        Self::new(&keys)
+    }
+
     /// Creates the ciphers of keys and their numbers. The first encrypts, all decrypt.
     #[must_use]
     pub fn new(keys: &[(u8, [u8; 32])]) -> Self {
@@ -149,6 +157,7 @@ impl std::error::Error for DecryptError {}
 /// The bytes that encryption adds to data.
 pub const OVERHEAD: usize = 1 + NONCE_LEN + 16;
 const NONCE_LEN: usize = 24;
+const PURPOSE: &str = "sessile store data v1";
 const BINDING_LEN: usize = 43;
 
 #[cfg(test)]

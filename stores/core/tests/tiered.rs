@@ -1,10 +1,12 @@
 //! Tiered caches with their threads and the time of the system.
 
 use std::{
+    pin::pin,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
+    task::{Context, Poll, Wake, Waker},
     thread,
     time::{Duration, Instant},
 };
@@ -333,5 +335,36 @@ impl Store for Gate {
         proposal: &'a Proposal,
     ) -> BoxFuture<'a, Result<Heartbeat, StoreError>> {
         self.store.heartbeat(proposal)
+    }
+}
+
+#[test]
+fn whether_an_id_was_replaced_is_asked_from_a_thread_without_a_runtime() {
+    let store = MemoryStore::new();
+    let cache = builder(&keys()).store(store).expect("a store");
+    let issued = cache.blocking().create(b"").expect("the store answers");
+    let rotated = cache.blocking().rotate(&issued.id, Duration::ZERO);
+    assert!(rotated.is_ok());
+    let replaced = wait(cache.replaced(&issued.id)).expect("the store answers");
+    assert!(replaced.is_some_and(|age| age < Duration::from_secs(60)));
+}
+
+/// Waits for a future without a runtime.
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(thread::Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(result) => return result,
+            Poll::Pending => thread::park_timeout(Duration::from_secs(20)),
+        }
     }
 }

@@ -29,8 +29,11 @@ from sessile._sessile import (
     SessionError,
     SessionId,
     SessionInfo,
+    StoreHealth,
     TooLarge,
+    Unreachable,
 )
+from sessile._store import RedisStore
 
 __all__ = [
     "Conflict",
@@ -41,9 +44,12 @@ __all__ = [
     "InvalidCSRFToken",
     "IssuedSession",
     "Record",
+    "RedisStore",
     "SessionCache",
     "SessionError",
     "SessionId",
     "SessionInfo",
+    "StoreHealth",
     "TooLarge",
+    "Unreachable",
 ]

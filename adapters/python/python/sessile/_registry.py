@@ -14,6 +14,7 @@ import weakref
 from typing import Any
 
 from sessile._sessile import SessionCache
+from sessile._store import RedisStore
 
 _caches: weakref.WeakValueDictionary[bytes, SessionCache] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
@@ -28,21 +29,22 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def shared_cache(*, secret_key: object, keys: object, **settings: Any) -> SessionCache:
+def shared_cache(*, secret_key: object, keys: object, store: RedisStore | None, **settings: Any) -> SessionCache:
     """Returns the cache with these settings. Builds it if there is none."""
-    digest = _digest(secret_key, keys, settings)
+    digest = _digest(secret_key, keys, store, settings)
     with _lock:
         cache = _caches.get(digest)
         if cache is None:
-            cache = SessionCache(secret_key=secret_key, keys=keys, **settings)  # type: ignore[arg-type]
+            cache = SessionCache(secret_key=secret_key, keys=keys, store=store or False, **settings)  # type: ignore[arg-type]
             _caches[digest] = cache
         return cache
 
 
-def _digest(secret_key: object, keys: object, settings: dict[str, Any]) -> bytes:
+def _digest(secret_key: object, keys: object, store: RedisStore | None, settings: dict[str, Any]) -> bytes:
     """Returns a digest of the settings, so that the registry does not hold the secret."""
     from_environment = os.environ.get("SESSILE_KEYS") if secret_key is None and keys is None else None
-    named = (_secrets(secret_key), _secrets(keys), from_environment, sorted(settings.items()))
+    server = None if store is None else store._settings()
+    named = (_secrets(secret_key), _secrets(keys), from_environment, server, sorted(settings.items()))
     return hashlib.sha256(repr(named).encode(errors="surrogatepass")).digest()
 
 

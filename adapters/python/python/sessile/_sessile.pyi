@@ -1,5 +1,7 @@
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections.abc import Coroutine, Iterable, MutableMapping, Sequence
 from typing import Any, Literal, final
+
+from sessile._store import RedisStore
 
 __all__ = [
     "Conflict",
@@ -15,11 +17,19 @@ __all__ = [
     "SessionError",
     "SessionId",
     "SessionInfo",
+    "StoreHealth",
     "TooLarge",
+    "Unreachable",
+    "_Pending",
     "_Sessions",
+    "_StoreReader",
     "_Visit",
+    "_Wakeups",
+    "_close_all",
     "_from_json",
     "_nothing",
+    "_stored_alias",
+    "_stored_session",
     "_to_json",
     "_unsign",
 ]
@@ -38,6 +48,13 @@ class Full(SessionError):
 
 class TooLarge(SessionError):
     """The data is longer than ``max_session_size`` bytes."""
+
+class Unreachable(SessionError):
+    """The store of the sessions did not answer in time.
+
+    If the application does not handle it, the middleware responds with status 503 and
+    ``Retry-After``.
+    """
 
 class ForkedProcess(SessionError):
     """The session was read before the process forked. It does not exist in the child process."""
@@ -126,6 +143,23 @@ class SessionInfo:
         """True if it is the session of the request that listed them."""
 
 @final
+class StoreHealth:
+    """The state of the store, for readiness probes."""
+
+    @property
+    def state(self) -> Literal["up", "down", "incompatible"]:
+        """The state of the connection. If it is down, the cache connects again by itself."""
+    @property
+    def cause(self) -> str | None:
+        """Why the store cannot be used with these settings; ``None`` in other states."""
+    @property
+    def lease_remaining(self) -> float:
+        """Seconds for which sessions in memory are still opened if the store does not answer."""
+    @property
+    def ends_queued(self) -> int:
+        """The number of ends that the store has not confirmed."""
+
+@final
 class Event:
     """An event of a session. It gives no access to the session, so it may be logged."""
 
@@ -153,8 +187,16 @@ class ManualClock:
 class SessionCache:
     """A cache of sessions in memory whose size is fixed when it is built.
 
+    With ``store`` it is in front of a store that processes share: the URL of a Redis or Valkey
+    server, or a :class:`sessile.RedisStore`; by default the environment variable ``SESSILE_STORE``,
+    which ``False`` ignores.
+
     Pass it to a ``SessionMiddleware`` to use ``user_sessions``, ``end_user_sessions`` and the
     statistics, or use it alone. Times are in seconds. Any number of threads may use it.
+
+    With a store, the methods that read or change sessions wait for it, without the interpreter
+    lock. They raise :exc:`sessile.Unreachable` if it does not answer. Their awaitable variants,
+    whose names start with ``a``, are for coroutines.
     """
 
     def __new__(
@@ -175,6 +217,7 @@ class SessionCache:
         verify_first: bool = False,
         events: int = 0,
         clock: ManualClock | None = None,
+        store: str | RedisStore | Literal[False] | None = None,
     ) -> SessionCache: ...
     def create(self, data: bytes, *, idle_timeout: float | None = None, lifetime: float | None = None) -> IssuedSession:
         """Creates a session that holds ``data``.
@@ -278,8 +321,78 @@ class SessionCache:
     @property
     def lifetime(self) -> float:
         """Seconds from its creation until a session expires."""
+    @property
+    def has_store(self) -> bool:
+        """True if the sessions are in a store."""
+    def store_health(self) -> StoreHealth | None:
+        """Returns the state of the store, for readiness probes; ``None`` without one."""
+    def close(self, deadline: float = 5.0) -> int:
+        """Closes the connections to the store, after what is queued was sent.
+
+        Returns the number of ends that the store has not confirmed after ``deadline`` seconds. A
+        later use connects again. Without a store it does nothing. The interpreter calls it when it
+        exits, and the middleware when the server shuts down.
+        """
+    def _open(self) -> None: ...
+    def acreate(
+        self,
+        data: bytes,
+        *,
+        idle_timeout: float | None = None,
+        lifetime: float | None = None,
+    ) -> Coroutine[Any, Any, IssuedSession]:
+        """Awaitable variant of ``create``."""
+    def aopen(self, cookie: bytes | str) -> Coroutine[Any, Any, Record | None]:
+        """Awaitable variant of ``open``."""
+    def aopen_token(self, token: bytes | str) -> Coroutine[Any, Any, Record | None]:
+        """Awaitable variant of ``open_token``."""
+    def aload(self, id: SessionId) -> Coroutine[Any, Any, Record | None]:
+        """Awaitable variant of ``load``."""
+    def asave(self, id: SessionId, version: int, data: bytes) -> Coroutine[Any, Any, int]:
+        """Awaitable variant of ``save``."""
+    def atouch(self, id: SessionId) -> Coroutine[Any, Any, None]:
+        """Awaitable variant of ``touch``."""
+    def aset_timeouts(
+        self,
+        id: SessionId,
+        version: int,
+        *,
+        idle_timeout: float | None = None,
+        lifetime: float | None = None,
+    ) -> Coroutine[Any, Any, int]:
+        """Awaitable variant of ``set_timeouts``."""
+    def asign_in(
+        self,
+        id: SessionId,
+        user: str,
+        *,
+        label: str = "",
+        assurance_level: int = 0,
+        idle_timeout: float | None = None,
+        lifetime: float | None = None,
+        renew_lifetime: bool = False,
+    ) -> Coroutine[Any, Any, IssuedSession]:
+        """Awaitable variant of ``sign_in``."""
+    def arotate(self, id: SessionId, *, grace: float = 0.0) -> Coroutine[Any, Any, IssuedSession]:
+        """Awaitable variant of ``rotate``."""
+    def aend(self, id: SessionId) -> Coroutine[Any, Any, bool]:
+        """Awaitable variant of ``end``."""
+    def aend_by_token(self, token: bytes | str) -> Coroutine[Any, Any, bool]:
+        """Awaitable variant of ``end_by_token``."""
+    def aend_if_unchanged(self, id: SessionId, version: int) -> Coroutine[Any, Any, None]:
+        """Awaitable variant of ``end_if_unchanged``."""
+    def aend_by_handle(self, handle: str) -> Coroutine[Any, Any, bool]:
+        """Awaitable variant of ``end_by_handle``."""
+    def aend_user_sessions(self, user: str, *, except_id: SessionId | None = None) -> Coroutine[Any, Any, int]:
+        """Awaitable variant of ``end_user_sessions``."""
+    def aend_all(self) -> Coroutine[Any, Any, None]:
+        """Awaitable variant of ``end_all``."""
+    def auser_sessions(self, user: str) -> Coroutine[Any, Any, list[SessionInfo]]:
+        """Awaitable variant of ``user_sessions``."""
+    def aclose(self, deadline: float = 5.0) -> Coroutine[Any, Any, int]:
+        """Awaitable variant of ``close``."""
     def __len__(self) -> int:
-        """The number of sessions. Expired ones count until their memory is freed."""
+        """The number of sessions in memory. Expired ones count until their memory is freed."""
     def __bool__(self) -> Literal[True]: ...
 
 @final
@@ -302,6 +415,24 @@ class _Sessions:
         accept_starlette_cookies: object = None,
     ) -> _Sessions: ...
     def begin(self, headers: Iterable[Sequence[bytes]], is_websocket: bool, /) -> _Visit: ...
+    def release(self) -> None: ...
+
+@final
+class _Pending:
+    """Work that waits for a store. Private."""
+
+    def poll(self, wakeups: _Wakeups, ticket: int) -> bool: ...
+    def result(self) -> Any: ...
+    def block(self) -> Any: ...
+    def cancel(self) -> None: ...
+
+@final
+class _Wakeups:
+    """The wake-ups of an event loop. Private."""
+
+    def __new__(cls) -> _Wakeups: ...
+    def fileno(self) -> int: ...
+    def take(self) -> list[int]: ...
 
 @final
 class _Visit:
@@ -309,32 +440,49 @@ class _Visit:
 
     def read(self, dict: dict[str, Any]) -> None: ...
     def touch(self) -> None: ...
+    def load(self, touches: bool) -> _Pending | None: ...
     def respond(
         self, dict: dict[str, Any], message: MutableMapping[str, Any]
-    ) -> dict[str, Any] | tuple[MutableMapping[str, Any], bytes | Literal[True]] | None: ...
+    ) -> dict[str, Any] | tuple[MutableMapping[str, Any], bytes | Literal[True]] | _Pending | None: ...
     def look_for_foreign_cookie(self, message: MutableMapping[str, Any]) -> None: ...
-    def save(self, dict: dict[str, Any]) -> None: ...
-    def save_late(self, dict: dict[str, Any]) -> None: ...
-    def finish(self, dict: dict[str, Any]) -> None: ...
+    def save(self, dict: dict[str, Any]) -> _Pending | None: ...
+    def save_late(self, dict: dict[str, Any]) -> _Pending | None: ...
+    def finish(self, dict: dict[str, Any]) -> _Pending | None: ...
     def fail(self, dict: dict[str, Any]) -> None: ...
+    def has_store(self) -> bool: ...
     def is_open(self) -> bool: ...
     def is_over(self) -> bool: ...
     def is_of(self, cache: SessionCache) -> bool: ...
     def cookie_name(self) -> str: ...
     def differs(self, dict: dict[str, Any]) -> bool: ...
     def sign_in(self, user: str, label: str, assurance_level: int, remember: float | None) -> None: ...
-    def sign_out(self) -> None: ...
+    def sign_out(self, defers: bool) -> _Pending | None: ...
     def rotate(self) -> None: ...
     def user(self) -> str | None: ...
     def csrf_token(self, dict: dict[str, Any]) -> str: ...
     def check_csrf(self, token: str) -> None: ...
-    def is_alive(self) -> bool: ...
-    def user_sessions(self) -> list[SessionInfo]: ...
-    def end_by_handle(self, dict: dict[str, Any], handle: str) -> bool: ...
-    def sign_out_others(self) -> int: ...
-    def sign_out_everywhere(self) -> int: ...
+    def is_alive(self) -> bool | _Pending: ...
+    def user_sessions(self) -> list[SessionInfo] | _Pending: ...
+    def end_by_handle(self, dict: dict[str, Any], handle: str) -> bool | _Pending: ...
+    def sign_out_others(self) -> int | _Pending: ...
+    def sign_out_everywhere(self, dict: dict[str, Any]) -> int | _Pending: ...
 
+def _close_all() -> None: ...
 def _nothing() -> None: ...
 def _to_json(value: object) -> bytes: ...
 def _from_json(json: bytes) -> Any: ...
 def _unsign(value: bytes, secret: bytes, *, max_age: int | None, now: int) -> bytes | None: ...
+
+@final
+class _StoreReader:
+    """The keys of an application, for the cookies and the encrypted records of one cookie name."""
+
+    def __new__(cls, *, secret_key: Any = None, keys: Any = None, cookie_name: str = "session") -> _StoreReader: ...
+    def verify(self, token: bytes) -> tuple[int, str] | None:
+        """Returns the partition and the id of a token, or ``None`` if its MAC is not valid."""
+
+def _stored_session(partition: int, id: str, record: bytes, reader: _StoreReader | None) -> dict[str, Any] | None:
+    """Returns the fields of a session's record, or ``None`` if it cannot be decoded or decrypted."""
+
+def _stored_alias(record: bytes) -> tuple[int, str, int] | None:
+    """Returns the partition and id that an alias leads to, and the end of its grace period."""

@@ -5,11 +5,12 @@ Each error names the setting as the application wrote it, its limits and its val
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any, Literal
 
 from sessile._registry import shared_cache
 from sessile._sessile import SessionCache, _Sessions
+from sessile._store import resolve
 
 FOURTEEN_DAYS = 14 * 24 * 60 * 60
 TWELVE_HOURS = 12 * 60 * 60
@@ -63,6 +64,22 @@ def _identity_keys(given: Any) -> list[str]:
     return names
 
 
+def skipping(given: Any) -> Callable[[MutableMapping[str, Any]], bool]:
+    """Returns a function that returns true for the scopes whose session is not loaded ahead."""
+    if given is None:
+        return lambda scope: False
+    if callable(given):
+        return given  # type: ignore[no-any-return]
+    prefixes = (given,) if isinstance(given, str) else given
+    is_paths = isinstance(prefixes, Iterable) and not isinstance(prefixes, bytes)
+    names = tuple(prefixes) if is_paths else ()
+    if not is_paths or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"`skip` must be prefixes of paths, such as (\"/static/\",), or a function of the scope, got {given!r}")
+    if wrong := [name for name in names if not name.startswith("/")]:
+        raise ValueError(f"`skip`: a prefix must begin with `/`, got {wrong[0]!r}")
+    return lambda scope: bool(scope["path"].startswith(names))
+
+
 def cookie_name(session_cookie: Any, name: Any) -> tuple[str, str | None]:
     """Returns the name of the setting that was used, and the name of the cookie."""
     for setting, given in (("session_cookie", session_cookie), ("cookie_name", name)):
@@ -85,6 +102,7 @@ def cache_for(
     idle_timeout: object,
     lifetime: object,
     cookie_name: tuple[str, str | None],
+    store: object,
 ) -> SessionCache:
     """Returns the cache of a middleware with these settings."""
     idle = _idle_timeout(max_age, seconds("idle_timeout", idle_timeout))
@@ -103,6 +121,7 @@ def cache_for(
             idle_timeout=idle,
             lifetime=max(TWELVE_HOURS, idle) if lifetime_seconds is None else lifetime_seconds,
             cookie_name="session" if cookie_name[1] is None else cookie_name[1],
+            store=resolve(store),
         )
     except ValueError as error:
         raise ValueError(_renamed(str(error), names)) from None

@@ -11,7 +11,8 @@ from typing import Any
 
 _WARNING = (
     "several worker processes do not share sessions: a visitor whose request reaches another worker is signed out there. "
-    "Run one worker (`--workers 1`), which serves many requests concurrently, or route each visitor to one worker"
+    "Set a store that they share (`store=\"redis://…\"`), run one worker (`--workers 1`), which serves many requests "
+    "concurrently, or route each visitor to one worker"
 )
 _is_warned = False
 
@@ -22,6 +23,18 @@ def warn_of_several_workers() -> None:
     if not _is_warned and _has_several_workers():
         _is_warned = True
         warnings.warn(_WARNING, RuntimeWarning, stacklevel=3)
+
+
+def is_preloading() -> bool:
+    """Returns true if gunicorn loads the application before it forks its workers (``--preload``)."""
+    is_in_arbiter, frame = False, sys._getframe(1)
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module.startswith("gunicorn.workers."):
+            return False
+        is_in_arbiter |= module == "gunicorn.arbiter"
+        frame = frame.f_back  # type: ignore[assignment]
+    return is_in_arbiter
 
 
 def _has_several_workers() -> bool:

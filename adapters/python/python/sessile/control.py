@@ -10,6 +10,7 @@ from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from sessile._replaced import adopt
+from sessile._waiting import block, settle
 from sessile.session import Session
 
 if TYPE_CHECKING:
@@ -24,9 +25,12 @@ SESSION = "sessile.session"
 class SessionControl:
     """The operations of the session of a request or websocket. Created by :func:`session_control`.
 
-    Methods that may wait for a store have awaitable variants, whose names start with ``a``. Without
-    a store both finish immediately, so a coroutine may call either. A ``def`` endpoint and a thread
-    call the plain variant.
+    Methods that may wait for a store have awaitable variants, whose names start with ``a``. With a
+    store a coroutine awaits those, because the plain ones stop all other coroutines while they
+    wait. A ``def`` endpoint and a thread call the plain variant. Without a store both finish
+    immediately, so a coroutine may call either.
+
+    With a store each of them raises :exc:`sessile.Unreachable` if it does not answer.
     """
 
     __slots__ = ("_scope", "_session")
@@ -66,30 +70,42 @@ class SessionControl:
         """Ends the session on the server immediately, even if the response is an error.
 
         The response removes the cookie. Values that are set afterwards start a new session.
+
+        With a store, the end of the session is repeated until the store confirms it. In a coroutine
+        this method does not wait: the response does, and a missing confirmation is logged. A thread
+        waits, and :exc:`sessile.Unreachable` is raised without a confirmation.
         """
         self.data.clear()
 
     async def asign_out(self) -> None:
-        """Awaitable variant of :meth:`sign_out`."""
-        self.sign_out()
+        """Awaitable variant of :meth:`sign_out`.
+
+        Raises :exc:`sessile.Unreachable` if the store does not confirm the end of the session. The
+        session has ended in this process even so, and the response removes the cookie.
+        """
+        answer = self.data._visit.sign_out(False)
+        dict.clear(self.data)
+        await settle(answer)
 
     def sign_out_others(self) -> int:
         """Ends the user's other sessions immediately. Returns their number."""
-        return self.data._visit.sign_out_others()
+        ended: int = block(self.data._visit.sign_out_others())
+        return ended
 
     async def asign_out_others(self) -> int:
         """Awaitable variant of :meth:`sign_out_others`."""
-        return self.sign_out_others()
+        ended: int = await settle(self.data._visit.sign_out_others())
+        return ended
 
     def sign_out_everywhere(self) -> int:
         """Ends all sessions of the user immediately, including this one. Returns their number."""
-        ended = self.data._visit.sign_out_everywhere()
-        dict.clear(self.data)
+        ended: int = block(self.data._visit.sign_out_everywhere(self.data))
         return ended
 
     async def asign_out_everywhere(self) -> int:
         """Awaitable variant of :meth:`sign_out_everywhere`."""
-        return self.sign_out_everywhere()
+        ended: int = await settle(self.data._visit.sign_out_everywhere(self.data))
+        return ended
 
     def rotate(self) -> None:
         """Rotates the session's id when the response begins.
@@ -111,11 +127,12 @@ class SessionControl:
         headers were sent.
         """
         adopt(self._scope, self.data)
-        self.data._visit.save(self.data)
+        block(self.data._visit.save(self.data))
 
     async def asave(self) -> None:
         """Awaitable variant of :meth:`save`."""
-        self.save()
+        adopt(self._scope, self.data)
+        await settle(self.data._visit.save(self.data))
 
     def csrf_token(self) -> str:
         """Returns a token for a hidden field of a form, to be checked by :meth:`check_csrf`.
@@ -135,11 +152,13 @@ class SessionControl:
 
     def user_sessions(self) -> list[SessionInfo]:
         """Returns the user's sessions, the most recently used first; empty without a user."""
-        return self.data._visit.user_sessions()
+        sessions: list[SessionInfo] = block(self.data._visit.user_sessions())
+        return sessions
 
     async def auser_sessions(self) -> list[SessionInfo]:
         """Awaitable variant of :meth:`user_sessions`."""
-        return self.user_sessions()
+        sessions: list[SessionInfo] = await settle(self.data._visit.user_sessions())
+        return sessions
 
     def end_by_handle(self, handle: str) -> bool:
         """Ends one of the user's sessions immediately, by its ``handle`` in :meth:`user_sessions`.
@@ -148,19 +167,28 @@ class SessionControl:
         not a handle, and without a user. The handle may come from a client. For this session it
         does what :meth:`sign_out` does.
         """
-        return self.data._visit.end_by_handle(self.data, handle)
+        is_ended: bool = block(self.data._visit.end_by_handle(self.data, handle))
+        return is_ended
 
     async def aend_by_handle(self, handle: str) -> bool:
         """Awaitable variant of :meth:`end_by_handle`."""
-        return self.end_by_handle(handle)
+        is_ended: bool = await settle(self.data._visit.end_by_handle(self.data, handle))
+        return is_ended
 
     def is_alive(self) -> bool:
         """Returns true if the session exists, and false after it expired or was ended.
 
         It costs one lookup and does not count as a use. A sign-in or :meth:`rotate` in another
-        request gives the session a new id, so this returns false then, too.
+        request gives the session a new id, so this returns false then, too. With a store it also
+        returns false if the session is not in memory and the store does not answer.
         """
-        return self.data._visit.is_alive()
+        is_alive: bool = block(self.data._visit.is_alive())
+        return is_alive
+
+    async def ais_alive(self) -> bool:
+        """Awaitable variant of :meth:`is_alive`."""
+        is_alive: bool = await settle(self.data._visit.is_alive())
+        return is_alive
 
 
 def session_control(connection: Any) -> SessionControl:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sessile._sessile import _nothing
+from sessile._waiting import is_in_event_loop
 
 if TYPE_CHECKING:
     from sessile._sessile import _Visit
@@ -79,8 +80,11 @@ class Session(dict[str, Any]):
 
             In Rust ``Session::clear`` removes the keys only, and the user stays signed in. To
             remove the keys only, delete them one by one."""
-            self._visit.sign_out()
+            # In a coroutine the response waits for the store. A thread waits here.
+            answer = self._visit.sign_out(self._visit.has_store() and is_in_event_loop())
             dict.clear(self)
+            if answer is not None:
+                answer.block()
 
         # Starlette calls it at each `request.session`. This session was loaded before.
         mark_accessed = staticmethod(_nothing)

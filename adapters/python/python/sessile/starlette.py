@@ -12,12 +12,14 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sessile import _install, _settings
 from sessile._access import mark_access_in_request_session
 from sessile._replaced import adopt
-from sessile._sessile import InvalidCSRFToken, SessionCache
+from sessile._sessile import InvalidCSRFToken, SessionCache, Unreachable, _Pending
+from sessile._store import RedisStore
+from sessile._waiting import settle, wait
 from sessile._workers import warn_of_several_workers
 from sessile.control import SESSION, SessionControl, session_control
 from sessile.session import Session, unread
@@ -76,8 +78,17 @@ class SessionMiddleware:
         it signed is read, and replaced when the response begins. Remove the setting once
         ``max_age`` has passed.
     ``cache``
-        A :class:`sessile.SessionCache`, in place of the settings of the sessions and the cookie's
-        name. It provides ``user_sessions``, ``end_user_sessions`` and statistics.
+        A :class:`sessile.SessionCache`, in place of the settings of the sessions, the cookie's name
+        and the store. It provides ``user_sessions``, ``end_user_sessions`` and statistics.
+    ``store``
+        The URL of a Redis or Valkey server, ``"redis://…"``, or a :class:`sessile.RedisStore`, so
+        that several processes share the sessions, and a restart keeps them. By default the
+        environment variable ``SESSILE_STORE``; ``False`` ignores it. The session of each request
+        with a cookie is then loaded before the application runs.
+    ``skip``
+        Prefixes of paths, such as ``("/static/", "/health")``, or a function of the scope that
+        returns true: requests whose session is not loaded before the application runs. Only with a
+        store.
     """
 
     def __init__(
@@ -105,6 +116,8 @@ class SessionMiddleware:
         touch_always: bool = False,
         accept_starlette_cookies: Secret | None = None,
         insecure_dev_key: bool = False,
+        store: str | RedisStore | Literal[False] | None = None,
+        skip: str | Iterable[str] | Callable[[Scope], bool] | None = None,
     ) -> None:
         name = _settings.cookie_name(session_cookie, cookie_name)
         max_age = _settings.age("max_age", max_age)
@@ -120,7 +133,10 @@ class SessionMiddleware:
                 idle_timeout=idle_timeout,
                 lifetime=lifetime,
                 cookie_name=name,
+                store=store,
             )
+        elif store:
+            raise ValueError("`store` must not be given with `cache`, which has its own; pass `store` to the SessionCache")
         elif secret_key is not None or keys is not None or name[1] not in (None, cache.cookie_name):
             raise ValueError("`secret_key`, `keys` and the cookie's name must not be given with `cache`, which defines them")
         if accept_starlette_cookies is not None:
@@ -129,11 +145,14 @@ class SessionMiddleware:
                 "signed out. Remove the setting once `max_age` has passed",
                 stacklevel=2,
             )
-        warn_of_several_workers()
+        self._has_store = cache.has_store
+        if not self._has_store:
+            warn_of_several_workers()
         mark_access_in_request_session()
         self.app = app
         self.cache = cache
         self._touch_always = bool(touch_always)
+        self._skips = _settings.skipping(skip)
         self._sessions = _settings.sessions_for(
             cache,
             path=path,
@@ -151,6 +170,9 @@ class SessionMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind != "http" or SESSION in scope:
+            if kind == "lifespan" and self._has_store:
+                await self._call_lifespan(scope, receive, send)
+                return
             if not self._needs_session(scope):
                 await self.app(scope, receive, send)
                 return
@@ -159,7 +181,12 @@ class SessionMiddleware:
                 return
         visit = self._sessions.begin(scope["headers"], kind == "websocket")
         session = scope["session"] = scope[SESSION] = unread(visit)
-        if self._touch_always:
+        if self._has_store:
+            # Requests without a cookie, and sessions in memory, do not wait.
+            loading = None if self._skips(scope) else visit.load(self._touch_always)
+            if loading is not None:
+                await wait(loading)
+        elif self._touch_always:
             visit.touch()
 
         # Not a coroutine function, which would add a frame to each message.
@@ -171,6 +198,8 @@ class SessionMiddleware:
                 return send(message)
             if type(response) is tuple:
                 return _send_with_followup(send, session, *response)
+            if type(response) is _Pending:
+                return _send_when_stored(send, session, response)
             return send(response)  # type: ignore[arg-type]
 
         responding: Send = respond
@@ -178,15 +207,33 @@ class SessionMiddleware:
             receive, responding = _websocket(scope, session, receive, send)
         try:
             await self.app(scope, receive, responding)
-        except InvalidCSRFToken as error:
+        except (InvalidCSRFToken, Unreachable) as error:
             await _reject(error, scope, session, responding)
         except BaseException:
             visit.fail(session)
             raise
         try:
-            visit.finish(session)
+            pending = visit.finish(session)
+            if pending is not None:
+                await wait(pending)
         except Exception as error:
             _report(error)
+
+    async def _call_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Connects to the store at the start of the server, and closes the connections at its end.
+
+        They are open already, unless the process was forked after the middleware was built.
+        """
+        self.cache._open()
+
+        async def send_and_close(message: Message) -> None:
+            if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+                self._sessions.release()
+                if unconfirmed := await self.cache.aclose(_CLOSE_SECONDS):
+                    _log.warning("%d sign-outs were not confirmed by the store of the sessions", unconfirmed)
+            await send(message)
+
+        await self.app(scope, receive, send_and_close)
 
     def _needs_session(self, scope: Scope) -> bool:
         """Returns true if this middleware must begin a session.
@@ -230,7 +277,7 @@ def _websocket(scope: Scope, session: Session, receive: Receive, send: Send) -> 
         message = await receive()
         if message["type"] == "websocket.disconnect":
             scope[_IS_CLOSED] = True
-            _save_late(session)
+            await _save_late(session)
         return message
 
     async def respond(message: Message) -> None:
@@ -238,14 +285,14 @@ def _websocket(scope: Scope, session: Session, receive: Receive, send: Send) -> 
             scope[_IS_CLOSED] = True
         if scope["session"] is not session and message["type"] in _HANDSHAKES:
             _adopt_replacement(scope, session, message)
-        response = session._visit.respond(session, message)
+        response = await settle(session._visit.respond(session, message))
         if message["type"] == "websocket.close":
             # Before the message: a client that has received it may send its next request.
-            _save_late(session)
+            await _save_late(session)
         if type(response) is tuple:
             await _send_with_followup(send, session, *response)
         else:
-            await send(message if response is None else response)  # type: ignore[arg-type]
+            await send(message if response is None else response)
 
     return receive_and_save, respond
 
@@ -256,8 +303,8 @@ _IS_CLOSED = "sessile.is_closed"
 """The scope's key for a websocket that no message can close any more."""
 
 
-async def _reject(error: InvalidCSRFToken, scope: Scope, session: Session, send: Send) -> None:
-    """Responds to a failed CSRF check that the application did not handle.
+async def _reject(error: InvalidCSRFToken | Unreachable, scope: Scope, session: Session, send: Send) -> None:
+    """Responds to a failed CSRF check, or an unreachable store, that the application did not handle.
 
     Raises the error if the response has begun or the websocket is closed.
     """
@@ -265,31 +312,56 @@ async def _reject(error: InvalidCSRFToken, scope: Scope, session: Session, send:
     try:
         if _IS_CLOSED in scope if is_websocket else not session._visit.is_open():
             raise error
-        result = "websocket is closed with code 1008" if is_websocket else "response has status 403"
-        _log.warning("the CSRF token is not valid for the session: the %s", result)
-        for message in _rejection(is_websocket):
+        rejection = _UNREACHABLE if isinstance(error, Unreachable) else _FORGED
+        result = f"websocket is closed with code {rejection.code}" if is_websocket else f"response has status {rejection.status}"
+        _log.warning("%s: the %s", rejection.cause, result)
+        for message in rejection.messages(is_websocket):
             await send(message)
     except BaseException:
         session._visit.fail(session)
         raise
 
 
-def _rejection(is_websocket: bool) -> list[Message]:
-    """Returns the messages that reject a request or websocket.
+class _Rejection(NamedTuple):
+    """The response to an exception of this package that the application did not handle."""
 
-    They are new ones, because outer middlewares may change them.
-    """
-    if is_websocket:
-        # Before the handshake the server turns it into status 403.
-        return [{"type": "websocket.close", "code": 1008, "reason": "The CSRF token is not valid."}]
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(_INVALID_CSRF_TOKEN))]
-    return [
-        {"type": "http.response.start", "status": 403, "headers": headers},
-        {"type": "http.response.body", "body": _INVALID_CSRF_TOKEN},
-    ]
+    cause: str
+    status: int
+    code: int
+    reason: str
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    def messages(self, is_websocket: bool) -> list[Message]:
+        """Returns the messages that reject a request or websocket.
+
+        They are new ones, because outer middlewares may change them.
+        """
+        if is_websocket:
+            # Before the handshake the server turns it into status 403.
+            return [{"type": "websocket.close", "code": self.code, "reason": self.reason}]
+        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(self.body)), *self.headers]
+        return [
+            {"type": "http.response.start", "status": self.status, "headers": headers},
+            {"type": "http.response.body", "body": self.body},
+        ]
 
 
-_INVALID_CSRF_TOKEN = b"This form is out of date. Go back, reload the page and try again."
+_FORGED = _Rejection(
+    "the CSRF token is not valid for the session",
+    403,
+    1008,
+    "The CSRF token is not valid.",
+    b"This form is out of date. Go back, reload the page and try again.",
+)
+_UNREACHABLE = _Rejection(
+    "the store of the sessions cannot be reached",
+    503,
+    1013,
+    "The session could not be read.",
+    b"The session could not be read. Please try again in a moment.",
+    ((b"retry-after", b"5"), (b"cache-control", b"no-store")),
+)
 
 
 async def _send_with_followup(
@@ -303,11 +375,20 @@ async def _send_with_followup(
     """
     if followup is True:
         await send(message)
-        _save_late(session)
+        await _save_late(session)
     elif message["type"].endswith("http.response.start"):
         _log.warning("the session could not be stored: the response has status %d", message["status"])
         await send(message)
         await send({"type": message["type"].replace("start", "body"), "body": followup})
+
+
+async def _send_when_stored(send: Send, session: Session, pending: _Pending) -> None:
+    """Waits until the store has the session, and sends the message that results."""
+    response = await wait(pending)
+    if type(response) is tuple:
+        await _send_with_followup(send, session, *response)
+    else:
+        await send(response)
 
 
 def _adopt_replacement(scope: Scope, session: Session, message: Message) -> None:
@@ -321,13 +402,13 @@ def _adopt_replacement(scope: Scope, session: Session, message: Message) -> None
         session._visit.look_for_foreign_cookie(message)
 
 
-def _save_late(session: Session) -> None:
+async def _save_late(session: Session) -> None:
     """Stores changes that were made after the headers were sent.
 
     No response can report an error.
     """
     try:
-        session._visit.save_late(session)
+        await settle(session._visit.save_late(session))
     except Exception as error:
         _report(error)
 
@@ -341,6 +422,9 @@ def _report(error: Exception) -> None:
 
 
 _reported: set[str] = set()
+
+_CLOSE_SECONDS = 3.0
+"""The time for queued sign-outs when the server shuts down."""
 
 
 def _warn_of_two_caches(name: str) -> None:

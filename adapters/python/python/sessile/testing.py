@@ -24,6 +24,7 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from sessile._sessile import ManualClock, SessionCache, _Sessions
+from sessile._waiting import block
 from sessile.session import unread
 
 __all__ = ["ManualClock", "session_cookie", "test_client"]
@@ -45,7 +46,7 @@ def session_cookie(
     if user is not None:
         visit.sign_in(user, "", 0, None)
     message: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": []}
-    response = visit.respond(session, message)
+    response = block(visit.respond(session, message))
     if isinstance(response, tuple):
         raise RuntimeError("the session cannot be stored: the cache is full, or `data` exceeds `max_session_size`")
     set_cookie = dict((response or message)["headers"]).get(b"set-cookie", b"")

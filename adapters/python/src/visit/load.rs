@@ -1,30 +1,86 @@
 //! Loading a session: from the request's cookies, or from a cookie of Starlette's middleware.
 //!
-//! Owns the decoding of a stored session into Python values. It does not know the dict that they go
+//! With a store, the middleware loads it before the application runs, which counts as no use. Owns the decoding of a stored session into Python values. It does not know the dict that they go
 //! to.
+
+use core::{pin::pin, task::Poll};
 
 use bytes::Bytes;
 use pyo3::{exceptions::PyValueError, prelude::*, types::PyString};
 use sessile_web::{Session, SessionManager, SessionRequest, adapter::SessionExt};
 
 use super::Visit;
-use crate::{errors::foreign_data, fork::OfProcess, json, known::Known, moving::Pairs, response};
+use crate::{
+    errors::{foreign_data, session_exception},
+    fork::OfProcess,
+    json,
+    known::Known,
+    moving::Pairs,
+    pending::{Finish, Pending, poll_once, wait},
+    response,
+};
 
 impl Visit {
+    /// Loads the session from the store ahead of its first access. Returns a [`Pending`] if it is
+    /// not in memory. A failure is kept, and raised at the first access.
+    ///
+    /// [`Pending`]: crate::pending::Pending
+    pub(super) fn load_ahead(slf: &Bound<'_, Self>, touches: bool) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let cookies = Self::cookies(slf)?;
+        if cookies.is_empty() {
+            return Ok(py.None());
+        }
+        let session = Self::sessions(slf)?.begin(cookies.into_iter().collect::<SessionRequest>());
+        let mut visit = slf.borrow_mut();
+        visit.begun = Some(OfProcess::new(session.clone()));
+        visit.is_touched = touches;
+        drop(visit);
+        let mut loading = Box::pin(async move {
+            // A failure is kept in the session.
+            let _ = session.load().await;
+        });
+        // With the interpreter lock: a session in memory is found without waiting.
+        if poll_once(loading.as_mut()).is_ready() {
+            return Ok(py.None());
+        }
+        let pending = Pending::new(async move {
+            loading.await;
+            Box::new(|py: Python<'_>| Ok(py.None())) as Finish
+        });
+        Ok(Py::new(py, pending)?.into_any())
+    }
+
+    /// Waits until a session in a store is loaded. It is already, unless the middleware was told to
+    /// skip this request.
+    fn require_loaded(slf: &Bound<'_, Self>, session: &Session) -> PyResult<()> {
+        if !slf.borrow().sessions.get().has_store() {
+            return Ok(());
+        }
+        let mut loading = pin!(session.load());
+        let loaded = match poll_once(loading.as_mut()) {
+            Poll::Ready(loaded) => loaded,
+            Poll::Pending => slf.py().detach(|| wait(loading)),
+        };
+        loaded.map_err(session_exception)
+    }
+
     /// Loads and decodes the session. Does not change the visit.
     pub(super) fn look_up<'py>(slf: &Bound<'py, Self>) -> PyResult<Loaded<'py>> {
-        let cookies = Self::cookies(slf)?;
         let sessions = Self::sessions(slf)?;
-        let touched = slf
+        let begun = slf
             .borrow()
-            .touched
+            .begun
             .as_ref()
             .and_then(OfProcess::get)
             .cloned();
-        let session = touched
-            .unwrap_or_else(|| sessions.begin(cookies.iter().cloned().collect::<SessionRequest>()));
+        let session = match begun {
+            Some(session) => session,
+            None => sessions.begin(Self::cookies(slf)?.into_iter().collect::<SessionRequest>()),
+        };
+        Self::require_loaded(slf, &session)?;
         if !session.is_stored() {
-            return Self::import(slf, session, &sessions, cookies);
+            return Self::import(slf, session, &sessions);
         }
         if session.is_foreign() {
             return Err(foreign_data());
@@ -37,13 +93,13 @@ impl Visit {
         slf: &Bound<'py, Self>,
         session: Session,
         sessions: &SessionManager,
-        cookies: Vec<Bytes>,
     ) -> PyResult<Loaded<'py>> {
         let (py, settings) = (slf.py(), slf.borrow().sessions.clone_ref(slf.py()));
-        let name = sessions.cache().cookie_name();
-        let importer = settings.get().importer();
-        let found = importer.and_then(|importer| Some((importer, importer.find(name, &cookies)?)));
-        let Some((importer, signed)) = found else {
+        let Some(importer) = settings.get().importer() else {
+            return Loaded::new(py, session);
+        };
+        let cookies = Self::cookies(slf)?;
+        let Some(signed) = importer.find(sessions.cache().cookie_name(), &cookies) else {
             return Loaded::new(py, session);
         };
         let moves = &settings.get().cache().get().moves;
@@ -52,6 +108,7 @@ impl Visit {
             Some(Ok(field)) => {
                 let fields = core::iter::once(field).chain(cookies);
                 let session = sessions.begin(fields.collect::<SessionRequest>());
+                Self::require_loaded(slf, &session)?;
                 session.send_cookie_again();
                 Loaded::new(py, session)
             }

@@ -3,18 +3,21 @@
 //! Owns the order in which a session is stored and its headers are written. It does not know how a
 //! dict is compared.
 
+use http::{HeaderMap, StatusCode};
 use pyo3::{
+    intern,
     prelude::*,
-    types::{PyBool, PyBytes, PyDict},
+    types::{PyBool, PyBytes, PyDict, PyList},
 };
-use sessile_web::{Session, adapter::SessionExt};
+use sessile_web::{CommitError, Session, SessionManager, adapter::SessionExt};
 
-use super::{Stage, Visit, without_blocking};
+use super::{Ending, Stage, Visit, without_blocking};
 use crate::{
-    errors::TooLarge,
+    errors::{TooLarge, engine_exception, warn},
     fork::OfProcess,
     known::Changes,
-    response::{self, Response},
+    pending::settle,
+    response::{self, Begun, Response},
 };
 
 impl Visit {
@@ -24,7 +27,7 @@ impl Visit {
         slf: &Bound<'py, Self>,
         dict: &Bound<'py, PyDict>,
         message: &Bound<'py, PyAny>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+    ) -> PyResult<Answer<'py>> {
         let status = response::status(message)?;
         let left = if status.as_u16() >= 500 {
             Stage::Failed
@@ -36,26 +39,34 @@ impl Visit {
         };
         let message = response::copy(message)?;
         let response = Self::response(slf)?;
-        let (changes, replacement) =
-            match Self::take_changes_at_start(slf, &session, dict, left, reads) {
-                Ok(changes) => (changes, response.commit(&session, status, &message)?),
-                Err(error) if error.is_instance_of::<TooLarge>(slf.py()) => (
-                    Changes::new(),
-                    Some(response.replace_too_large(&session, &message)?),
-                ),
-                Err(error) => return Err(error),
-            };
-        let stage = if replacement.is_some() {
-            Stage::Replaced
-        } else {
-            left
-        };
-        Self::committed(slf, &session, stage, changes);
-        match replacement {
-            Some(body) => {
-                with_followup(&message, PyBytes::new(slf.py(), body.as_bytes())).map(Some)
+        let changes = match Self::take_changes_at_start(slf, &session, dict, left, reads) {
+            Ok(changes) => changes,
+            Err(error) if error.is_instance_of::<TooLarge>(slf.py()) => {
+                let body = response.replace_too_large(&session, &message)?;
+                Self::committed(slf, &session, Stage::Replaced, Changes::new());
+                return with_followup(&message, PyBytes::new(slf.py(), body.as_bytes())).map(Some);
             }
-            None => Ok(Some(message.into_any())),
+            Err(error) => return Err(error),
+        };
+        let commit = Commit {
+            visit: slf.clone().unbind(),
+            session,
+            left,
+            changes,
+            message: message.unbind(),
+        };
+        let ending = slf.borrow_mut().take_ending();
+        if let Some(ending) = ending {
+            return commit.after(slf, ending, status);
+        }
+        let Begun {
+            stored,
+            headers,
+            others,
+        } = response.begin(&commit.session, status, commit.message.bind(slf.py()))?;
+        match stored {
+            Some(stored) => commit.finish(&response, stored, &headers, others.bind(slf.py())),
+            None => commit.later(slf.py(), status, headers, others),
         }
     }
 
@@ -65,22 +76,40 @@ impl Visit {
         slf: &Bound<'py, Self>,
         dict: &Bound<'py, PyDict>,
         message: &Bound<'py, PyAny>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+    ) -> PyResult<Answer<'py>> {
         let Some((session, reads)) = slf.borrow_mut().begin_commit(Stage::Detached)? else {
             return Ok(None);
         };
-        let accept = || {
-            let message = response::copy(message)?;
-            let changes = Self::take_changes_at_start(slf, &session, dict, Stage::Detached, reads)?;
-            Self::response(slf)?.accept(&session, &message)?;
-            Ok((message, changes))
+        let message = response::copy(message)?;
+        let changes = Self::take_changes_at_start(slf, &session, dict, Stage::Detached, reads);
+        let changes = match changes {
+            Ok(changes) => changes,
+            Err(error) => {
+                Self::committed(slf, &session, Stage::Detached, Changes::new());
+                return Err(error);
+            }
         };
-        let (message, changes) = match accept() {
-            Ok((message, changes)) => (Ok(Some(message.into_any())), changes),
-            Err(error) => (Err(error), Changes::new()),
+        let mut headers = HeaderMap::new();
+        let response = Self::response(slf)?;
+        let stored = response.commit_now(&session, ACCEPTED, &mut headers);
+        let accept = Accept {
+            visit: slf.clone().unbind(),
+            session: session.clone(),
+            changes,
+            message: message.unbind(),
         };
-        Self::committed(slf, &session, Stage::Detached, changes);
-        message
+        if let Some(stored) = stored {
+            return accept.finish(slf.py(), stored, headers);
+        }
+        let work = async move {
+            let mut headers = HeaderMap::new();
+            let stored = SessionManager::commit(&session, ACCEPTED, &mut headers).await;
+            (stored, headers)
+        };
+        settle(slf.py(), work, move |py, (stored, headers)| {
+            or_none(py, accept.finish(py, stored, headers)?)
+        })
+        .map(|answer| Some(answer.into_bound(slf.py())))
     }
 
     /// Returns the session to commit and true if it was read. Returns `None` and enters the next
@@ -94,8 +123,9 @@ impl Visit {
         }
         // A stream or a background task may still read the session.
         self.stage = left;
-        let touched = self.touched.as_ref().and_then(OfProcess::get).cloned();
-        Ok(touched.map(|session| (session, false)))
+        let begun = self.begun.as_ref().filter(|_| self.is_touched);
+        let session = begun.and_then(OfProcess::get).cloned();
+        Ok(session.map(|session| (session, false)))
     }
 
     /// Passes the changes that are stored with the response to the session, and returns them.
@@ -159,7 +189,7 @@ impl Visit {
     pub(super) fn continue_response<'py>(
         slf: &Bound<'py, Self>,
         message: &Bound<'py, PyAny>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+    ) -> PyResult<Answer<'py>> {
         let has_more = response::has_more(message)?;
         let mut visit = slf.borrow_mut();
         let is_replaced = visit.stage == Stage::Replaced;
@@ -175,6 +205,133 @@ impl Visit {
         }
     }
 }
+
+/// What `respond` returns.
+pub(super) type Answer<'py> = Option<Bound<'py, PyAny>>;
+
+fn or_none(py: Python<'_>, answer: Answer<'_>) -> PyResult<Py<PyAny>> {
+    Ok(answer.map_or_else(|| py.None(), Bound::unbind))
+}
+
+/// The commit of a response.
+struct Commit {
+    visit: Py<Visit>,
+    session: Session,
+    left: Stage,
+    changes: Changes,
+    message: Py<PyDict>,
+}
+
+impl Commit {
+    /// Writes the headers of the response.
+    fn finish<'py>(
+        self,
+        response: &Response<'py>,
+        stored: Result<(), CommitError>,
+        headers: &HeaderMap,
+        others: &Bound<'py, PyList>,
+    ) -> PyResult<Answer<'py>> {
+        let (py, visit) = (response.py, self.visit.bind(response.py));
+        let message = self.message.bind(py);
+        let replacement = response.finish(stored, headers, others, message)?;
+        let stage = match replacement {
+            Some(_) => Stage::Replaced,
+            None => self.left,
+        };
+        Visit::committed(visit, &self.session, stage, self.changes);
+        match replacement {
+            Some(body) => with_followup(message, PyBytes::new(py, body.as_bytes())).map(Some),
+            None => Ok(Some(message.clone().into_any())),
+        }
+    }
+
+    /// Waits for the store.
+    fn later<'py>(
+        self,
+        py: Python<'py>,
+        status: StatusCode,
+        mut headers: HeaderMap,
+        others: Py<PyList>,
+    ) -> PyResult<Answer<'py>> {
+        let session = self.session.clone();
+        let work = async move {
+            let stored = SessionManager::commit(&session, status, &mut headers).await;
+            (stored, headers)
+        };
+        let answer = settle(py, work, move |py, (stored, headers)| {
+            let response = Visit::response(self.visit.bind(py))?;
+            or_none(
+                py,
+                self.finish(&response, stored, &headers, others.bind(py))?,
+            )
+        })?;
+        Ok(Some(answer.into_bound(py)))
+    }
+
+    /// Waits for a sign-out first.
+    fn after<'py>(
+        self,
+        slf: &Bound<'py, Visit>,
+        ending: Ending,
+        status: StatusCode,
+    ) -> PyResult<Answer<'py>> {
+        let response = Visit::response(slf)?;
+        let py = slf.py();
+        let given = self.message.bind(py).get_item(intern!(py, "headers"))?;
+        let (others, mut headers) = response.split(given.as_ref())?;
+        let (session, others) = (self.session.clone(), others.unbind());
+        let work = async move {
+            let ended = ending.await;
+            let stored = SessionManager::commit(&session, status, &mut headers).await;
+            (ended, stored, headers)
+        };
+        let answer = settle(py, work, move |py, (ended, stored, headers)| {
+            if ended.is_err() {
+                warn(py, UNCONFIRMED)?;
+            }
+            let response = Visit::response(self.visit.bind(py))?;
+            or_none(
+                py,
+                self.finish(&response, stored, &headers, others.bind(py))?,
+            )
+        })?;
+        Ok(Some(answer.into_bound(py)))
+    }
+}
+
+/// The commit of a websocket that is accepted.
+struct Accept {
+    visit: Py<Visit>,
+    session: Session,
+    changes: Changes,
+    message: Py<PyDict>,
+}
+
+impl Accept {
+    fn finish(
+        self,
+        py: Python<'_>,
+        stored: Result<(), CommitError>,
+        headers: HeaderMap,
+    ) -> PyResult<Answer<'_>> {
+        let (visit, message) = (self.visit.bind(py), self.message.bind(py));
+        let accepted = match stored {
+            Ok(()) => Visit::response(visit)?.accept(headers, message),
+            Err(error) => Err(engine_exception(error.cause())),
+        };
+        let changes = match accepted {
+            Ok(()) => self.changes,
+            Err(_) => Changes::new(),
+        };
+        Visit::committed(visit, &self.session, Stage::Detached, changes);
+        accepted.map(|()| Some(message.clone().into_any()))
+    }
+}
+
+const ACCEPTED: StatusCode = StatusCode::SWITCHING_PROTOCOLS;
+
+const UNCONFIRMED: &str = "a sign-out was not confirmed by the store of the sessions; it is sent \
+    again until it is";
 
 /// Returns a message and its follow-up, as `respond` returns them.
 fn with_followup<'py>(

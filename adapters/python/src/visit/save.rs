@@ -15,6 +15,33 @@ use crate::{
 };
 
 impl Visit {
+    /// Stores the changes. If `is_late`, a session that has ended is no error.
+    pub(super) fn store(
+        slf: &Bound<'_, Self>,
+        dict: &Bound<'_, PyDict>,
+        is_late: bool,
+    ) -> PyResult<Py<PyAny>> {
+        let Some((session, changes)) = Self::take_changes(slf, dict)? else {
+            return Ok(slf.py().None());
+        };
+        let (visit, dict) = (slf.clone().unbind(), dict.clone().unbind());
+        let stored = session.clone();
+        let work = async |session: Session| session.save().await;
+        Self::with_session(slf, work, move |py, saved| {
+            let visit = visit.bind(py);
+            match saved {
+                Ok(()) => Self::stored(visit, &stored, changes),
+                Err(error) => {
+                    let error = Self::failed(visit, dict.bind(py), error);
+                    if !is_late || !error.is_instance_of::<Gone>(py) {
+                        return Err(error);
+                    }
+                }
+            }
+            Ok(py.None())
+        })
+    }
+
     /// Passes the changes of the dict to the session, and returns both, or `None` if there is
     /// nothing to save. Fails without passing any if a session would have to be created after the
     /// headers were sent.

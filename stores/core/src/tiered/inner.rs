@@ -398,10 +398,9 @@ impl Inner {
         if !self.settings.is_encrypted {
             return;
         }
-        let keys = self.l1.derive_keys(ENCRYPTION_PURPOSE);
-        let keys: Vec<_> = keys.iter().map(|key| (key.number, *key.key)).collect();
+        let derived = Encryption::derive(&self.l1);
         let encryption = self.encryption.write();
-        *encryption.unwrap_or_else(PoisonError::into_inner) = Some(Encryption::new(&keys));
+        *encryption.unwrap_or_else(PoisonError::into_inner) = Some(derived);
     }
 }
 
@@ -425,5 +424,3 @@ impl Drop for JobGuard {
         self.0.jobs.fetch_sub(1, Ordering::Relaxed);
     }
 }
-
-const ENCRYPTION_PURPOSE: &str = "sessile store data v1";

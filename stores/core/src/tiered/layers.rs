@@ -3,7 +3,7 @@
 //! Invariant: a read ahead of the first access counts as no use. The module does not know what a
 //! layer makes of a session.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use sessile::{
@@ -121,9 +121,14 @@ impl TieredCache {
     pub async fn replaced(&self, id: &SessionId) -> Result<Option<Duration>, Error> {
         let inner = self.inner();
         inner.check_up()?;
-        let deadline = inner.env.now() + inner.settings.timeout;
-        let read = inner.call(Verb::Read, deadline, inner.store.read(*id));
-        let stored = read.await.map_err(|error| inner.public(&error))?;
+        let (job, id) = (Arc::clone(inner), *id);
+        // On the side of the store: the caller's thread may have no runtime.
+        let read = inner.run(async move {
+            let deadline = job.env.now() + job.settings.timeout;
+            let read = job.call(Verb::Read, deadline, job.store.read(id)).await;
+            read.map_err(|error| job.public(&error))
+        });
+        let stored = read.await?;
         Ok(stored.and_then(|stored| {
             let is_alias = matches!(
                 record::Record::decode(&stored.bytes),

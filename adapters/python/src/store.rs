@@ -1,0 +1,131 @@
+//! The settings of a store, and the cache that they make of a cache's settings.
+//!
+//! Owns the translation of `sessile.RedisStore` into the settings of Rust, whose errors name the
+//! setting. It does not know when a cache is built.
+
+use std::time::Duration;
+
+use pyo3::{exceptions::PyValueError, prelude::*};
+use sessile::SessionCacheBuilder;
+use sessile_redis::{RedisStore, RedisStoreBuilder};
+use sessile_store::{StoreBuildError, StoreExt, TieredCache};
+
+use crate::errors::seconds;
+
+/// The settings of a store. A forked child opens its own connections with them.
+#[derive(Clone)]
+pub(crate) struct StoreSettings {
+    redis: RedisStoreBuilder,
+    lease: Option<Duration>,
+    timeout: Option<Duration>,
+    stale_while_down: Duration,
+    encrypt: bool,
+    /// True if the application set `secret_key`, which errors name then.
+    has_secret_key: bool,
+}
+
+/// The settings of a cache's store.
+pub(crate) struct Given {
+    pub(crate) store: StoreSettings,
+    /// True if this process is about to be forked, so that its children connect and not itself.
+    pub(crate) is_before_fork: bool,
+}
+
+/// Returns the settings of `store`, or of the environment if it is `None`; `None` without a store.
+pub(crate) fn resolve(
+    py: Python<'_>,
+    store: Option<&Bound<'_, PyAny>>,
+    has_secret_key: bool,
+) -> PyResult<Option<Given>> {
+    let module = py.import("sessile._store")?;
+    let found = module.call_method1("resolve", (store,))?;
+    if found.is_none() {
+        return Ok(None);
+    }
+    let is_before_fork = module.call_method0("is_before_fork")?.extract()?;
+    let store = StoreSettings {
+        has_secret_key,
+        ..StoreSettings::of(&found)?
+    };
+    store.redis.clone().build().map_err(named)?;
+    Ok(Some(Given {
+        store,
+        is_before_fork,
+    }))
+}
+
+impl StoreSettings {
+    /// Reads the attributes of a `sessile.RedisStore`, whose types it has checked.
+    fn of(given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let span = |name: &str| {
+            let span: Option<f64> = given.getattr(name)?.extract()?;
+            span.map(|span| seconds(name, span)).transpose()
+        };
+        let timeout = span("timeout")?;
+        Ok(Self {
+            redis: redis(given, timeout)?,
+            lease: span("lease")?,
+            timeout,
+            stale_while_down: span("stale_while_down")?.unwrap_or_default(),
+            encrypt: given.getattr("encrypt")?.extract()?,
+            has_secret_key: false,
+        })
+    }
+
+    /// Builds a cache and opens its connections. Waits for the first answer of the store, for at
+    /// most the timeout.
+    pub(crate) fn open(&self, settings: SessionCacheBuilder) -> PyResult<TieredCache> {
+        let store: RedisStore = self.redis.clone().build().map_err(named)?;
+        let mut builder = settings
+            .tiered(store)
+            .stale_while_down(self.stale_while_down)
+            .encrypt(self.encrypt);
+        if let Some(lease) = self.lease {
+            builder = builder.lease(lease);
+        }
+        if let Some(timeout) = self.timeout {
+            builder = builder.timeout(timeout);
+        }
+        builder.build().map_err(|error| match error {
+            StoreBuildError::Cache(error) => PyValueError::new_err(error.to_string()),
+            error if self.has_secret_key => {
+                named(error.to_string().replace("`keys`", "`secret_key`"))
+            }
+            error => named(error),
+        })
+    }
+}
+
+fn redis(given: &Bound<'_, PyAny>, timeout: Option<Duration>) -> PyResult<RedisStoreBuilder> {
+    let text = |name: &str| given.getattr(name)?.extract::<Option<String>>();
+    let url: String = given.getattr("url")?.extract()?;
+    let mut redis = RedisStore::builder(&url);
+    if let Some(prefix) = text("prefix")? {
+        redis = redis.prefix(prefix);
+    }
+    if let Some(timeout) = timeout {
+        redis = redis.timeout(timeout);
+    }
+    if let Some((replicas, span)) = given.getattr("wait")?.extract::<Option<(usize, f64)>>()? {
+        redis = redis.wait(replicas, seconds("wait", span)?);
+    }
+    let [authority, certificate, key]: [Option<Vec<u8>>; 3] =
+        given.call_method0("_read_files")?.extract()?;
+    if let Some(pem) = authority {
+        redis = redis.ca_certificate(pem);
+    }
+    if let (Some(certificate), Some(key)) = (certificate, key) {
+        redis = redis.client_certificate(certificate, key);
+    }
+    if let Some(password) = text("sentinel_password")? {
+        let user = text("sentinel_username")?.unwrap_or_default();
+        redis = redis.sentinel_login(user, password);
+    }
+    Ok(redis)
+}
+
+/// Returns an error of the store's settings.
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn named(error: impl ToString) -> PyErr {
+    PyValueError::new_err(format!("`store`: {}", error.to_string()))
+}
