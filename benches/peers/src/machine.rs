@@ -112,7 +112,7 @@ fn civil(days: u64) -> (u64, u64, u64) {
     }
 }
 
-const PEERS: [&str; 10] = [
+const PEERS: [&str; 12] = [
     "dashmap",
     "papaya",
     "quick_cache",
@@ -123,6 +123,8 @@ const PEERS: [&str; 10] = [
     "axum",
     "tower-sessions",
     "tower-sessions-moka-store",
+    "tower-sessions-redis-store",
+    "redis",
 ];
 const LOCK: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock"));
 

@@ -1,8 +1,9 @@
 //! sessile compared with other crates: `cargo run --release -p bench -- AXIS`.
 //!
 //! An axis is a file here: `lookup`, `scaling`, `cookie_to_session`, `churn`, `expiry`, `memory`,
-//! `tails`, `traces`, `axum`, `store`. All contenders of an axis run in one process (those of `axum`
-//! in one each), in turns, round by round, so that other load on the machine affects them alike. The
+//! `tails`, `traces`, `axum`, `store`. `store_ends` and `store_http` are parts of `store`. All
+//! contenders of an axis run in one process (those over HTTP in one each), in turns, round by round,
+//! so that other load on the machine affects them alike. The
 //! report shows the minimum and the median of the rounds. Sessions, values and orders come from
 //! fixed seeds. Before a contender is timed, each of its sessions is read once and compared byte by
 //! byte. A missed target is shown and does not fail the run.
@@ -60,7 +61,7 @@ pub(crate) struct Plan {
     crowded: usize,
     crowding: usize,
     rotations: usize,
-    /// Ends on one node that another one sees, calls of each kind to a store, and sessions that it keeps.
+    /// Ends that a second process sees, calls of each kind to a store, and sessions that it keeps.
     ends: usize,
     calls: usize,
     kept: usize,
@@ -70,28 +71,63 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let mut report = Report::new();
-    let (axis, markdown) = match arguments[..] {
-        [axum::SERVE, name] => return server(name, &mut report),
+    match arguments[..] {
+        [axum::SERVE, name] => return server(name, None, &mut report),
+        [axum::SERVE, name, url] => return server(name, Some(url), &mut report),
+        [store::WATCH, url] => return watcher(url, &mut report),
         [memory::CHILD, what, size] => return child(what, size, &mut report),
-        [axis] => (axis, None),
-        [axis, "--markdown", path] | ["--markdown", path, axis] => {
-            (axis, Some(PathBuf::from(path)))
-        }
-        _ => return usage(&mut report),
-    };
-    let Some((plan, axes)) = chosen(axis) else {
+        _ => {}
+    }
+    let Some(options) = Options::parse(&arguments) else {
         return usage(&mut report);
     };
+    let Some((plan, axes)) = chosen(options.axis) else {
+        return usage(&mut report);
+    };
+    let plan = if options.is_quick { QUICK } else { plan };
     machine::describe()
         .iter()
         .for_each(|line| report.line(line));
     axes.iter().for_each(|run| run(&plan, &mut report));
-    match markdown.map(|path| report.save(&path)) {
+    match options.markdown.map(|path| report.save(&path)) {
         Some(Err(error)) => {
             report.line(&format!("the Markdown was not written: {error}"));
             ExitCode::FAILURE
         }
         _ => ExitCode::SUCCESS,
+    }
+}
+
+/// The command line.
+#[derive(Default)]
+struct Options<'a> {
+    axis: &'a str,
+    /// The sizes of the short form.
+    is_quick: bool,
+    markdown: Option<PathBuf>,
+}
+
+impl<'a> Options<'a> {
+    fn parse(mut arguments: &[&'a str]) -> Option<Self> {
+        let mut options = Self::default();
+        loop {
+            match *arguments {
+                [] => return Some(options),
+                ["--quick", ref rest @ ..] => {
+                    options.is_quick = true;
+                    arguments = rest;
+                }
+                ["--markdown", path, ref rest @ ..] => {
+                    options.markdown = Some(PathBuf::from(path));
+                    arguments = rest;
+                }
+                [axis, ref rest @ ..] if options.axis.is_empty() => {
+                    options.axis = axis;
+                    arguments = rest;
+                }
+                _ => return None,
+            }
+        }
     }
 }
 
@@ -109,6 +145,8 @@ fn chosen(axis: &str) -> Option<(Plan, &'static [Axis])> {
         "traces" => (FULL, &[traces::run]),
         "axum" => (FULL, &[axum::run]),
         "store" => (FULL, &[store::run]),
+        "store_ends" => (FULL, &[store::run_ends]),
+        "store_http" => (FULL, &[store::run_http]),
         "quick" => (QUICK, EVERYTHING),
         "all" => (
             Plan {
@@ -131,8 +169,8 @@ fn child(what: &str, size: &str, report: &mut Report) -> ExitCode {
     }
 }
 
-fn server(name: &str, report: &mut Report) -> ExitCode {
-    match axum::serve(name) {
+fn server(name: &str, store: Option<&str>, report: &mut Report) -> ExitCode {
+    match axum::serve(name, store) {
         Err(error) => {
             report.line(&format!("{name} does not serve: {error}"));
             ExitCode::FAILURE
@@ -141,10 +179,20 @@ fn server(name: &str, report: &mut Report) -> ExitCode {
     }
 }
 
+fn watcher(url: &str, report: &mut Report) -> ExitCode {
+    match store::watch(url) {
+        Err(error) => {
+            report.line(&format!("the second process does not watch: {error}"));
+            ExitCode::FAILURE
+        }
+        Ok(()) => ExitCode::SUCCESS,
+    }
+}
+
 fn usage(report: &mut Report) -> ExitCode {
-    let axes =
-        "lookup|scaling|cookie_to_session|churn|expiry|memory|tails|traces|axum|store|quick|all";
-    report.line(&format!("usage: bench {axes} [--markdown FILE]"));
+    let axes = "lookup|scaling|cookie_to_session|churn|expiry|memory|tails|traces|axum|store|\
+                store_ends|store_http|quick|all";
+    report.line(&format!("usage: bench {axes} [--quick] [--markdown FILE]"));
     ExitCode::FAILURE
 }
 
@@ -206,3 +254,21 @@ const QUICK: Plan = Plan {
     calls: 2_000,
     kept: 20_000,
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_come_in_any_order() {
+        let options = Options::parse(&["--markdown", "a.md", "store", "--quick"]);
+        let options = options.expect("they are valid");
+        assert!(options.axis == "store" && options.is_quick);
+        assert_eq!(options.markdown, Some(PathBuf::from("a.md")));
+        let plain = Options::parse(&["all"]).expect("it is valid");
+        assert!(plain.axis == "all" && !plain.is_quick && plain.markdown.is_none());
+        for invalid in [&["store", "axum"][..], &["store", "--markdown"]] {
+            assert!(Options::parse(invalid).is_none(), "{invalid:?}");
+        }
+    }
+}

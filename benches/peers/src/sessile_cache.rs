@@ -1,9 +1,11 @@
 //! sessile as a contender: by id, and by the cookie's value.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use bytes::BytesMut;
 use sessile::{Clock, IssuedSession, KeyRing, SessionCache, SessionCacheBuilder, SessionId, Token};
+use sessile_redis::RedisStore;
+use sessile_store::{StoreExt, StoreState, TieredCache};
 
 use crate::{
     contender::Contender,
@@ -102,6 +104,19 @@ pub(crate) fn cache_of(memory: usize, clock: &Clock) -> SessionCache {
         .expect("valid settings")
 }
 
+/// Creates a cache of `memory` bytes before a Redis or Valkey server, and waits until the server
+/// answers. All have the same keys, so that several processes share the sessions.
+pub(crate) fn tiered(url: &str, memory: usize) -> TieredCache {
+    let keys = KeyRing::from_base64(KEY).expect("a key");
+    let store = RedisStore::open(url).expect("a valid URL");
+    let builder = builder(&Clock::system()).memory(memory).keys(keys);
+    let cache = builder.store(store).expect("valid settings");
+    while cache.store_health().state != StoreState::Up {
+        thread::yield_now();
+    }
+    cache
+}
+
 /// Creates a cache of `memory` bytes in which a user may have any number of sessions.
 pub(crate) fn crowded(memory: usize) -> SessionCache {
     let builder = builder(&Clock::system())
@@ -156,6 +171,8 @@ fn builder(clock: &Clock) -> SessionCacheBuilder {
         .clock(clock.clone())
 }
 
+/// The key of all processes of a run. It protects nothing.
+const KEY: &str = "ArEGKSWKlaJAD/b30XzRreArUfVEGItEYVzccZM+M/I=";
 const OVERHEAD_GUESSED: usize = 112;
 /// Room for one session of the maximum size, without which the builder returns an error.
 const LEAST_MEMORY: usize = 1 << 18;

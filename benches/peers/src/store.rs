@@ -1,48 +1,64 @@
-//! A tiered cache over real servers: how soon an end is seen, how long a miss and a save take, and
-//! how many bytes a session costs.
+//! A tiered cache over real servers: how soon an end is seen in another process, how long a miss
+//! and a save take, how many bytes a session costs, and how many requests a server answers.
 //!
-//! Each server that is installed (`redis-server`, `valkey-server`) is started on loopback. The
-//! nodes live in one process, each with its own thread and connections. What stands beside each figure
-//! sends its commands through a thread of its own too, so that both pay for the same hand-over.
+//! Each kind of server that is installed (`redis-server`, `valkey-server`) is started on loopback.
+//! What stands beside a figure sends its commands through a thread of its own, as a node does, so
+//! that both pay for the same hand-over.
 
 mod bare;
 mod ends;
+mod http;
 mod peer;
 mod server;
 mod sizes;
 mod speed;
+mod watcher;
 
-use sessile::{KeyRing, SessionCache};
-use sessile_redis::RedisStore;
-use sessile_store::{StoreExt, StoreState, TieredCache};
+pub(crate) use watcher::{WATCH, watch};
 
-use crate::{Plan, report::Report};
-use server::Server;
+use sessile_store::TieredCache;
 
-/// The tables of each server.
+use crate::{Plan, report::Report, sessile_cache};
+use server::{Kind, Server};
+
+/// Measures one table, or several, on a server, whose name and version are the third argument.
+type Measure = fn(&Plan, &Server, &str, &mut Report);
+
+/// Writes all tables of each server.
 pub(crate) fn run(plan: &Plan, report: &mut Report) {
-    let servers = server::installed();
-    if servers.is_empty() {
-        report.line("store: neither redis-server nor valkey-server is installed");
-    }
-    for kind in servers {
+    on_each_server(plan, report, |kind| match kind {
+        Kind::Redis | Kind::Valkey => &[ends::run, speed::run, sizes::run, http::run],
+    });
+}
+
+/// Writes the table of ends alone.
+pub(crate) fn run_ends(plan: &Plan, report: &mut Report) {
+    on_each_server(plan, report, |_| &[ends::run]);
+}
+
+/// Writes the tables of requests over HTTP alone.
+pub(crate) fn run_http(plan: &Plan, report: &mut Report) {
+    on_each_server(plan, report, |_| &[http::run]);
+}
+
+fn on_each_server(plan: &Plan, report: &mut Report, tables: fn(Kind) -> &'static [Measure]) {
+    for kind in Kind::ALL {
+        if !kind.is_installed() {
+            let program = kind.program();
+            report.line(&format!("store: {program} is not installed"));
+            continue;
+        }
         // Each table has a server of its own, so that none finds the sessions of another.
-        for table in [ends::run, speed::run, sizes::run] {
+        for table in tables(kind) {
             let server = Server::start(kind);
             table(plan, &server, &server.describe(), report);
         }
     }
 }
 
-/// Creates a node, and waits until its store is up.
-fn node(server: &Server, keys: &KeyRing) -> TieredCache {
-    let store = RedisStore::open(&server.url()).expect("a valid URL");
-    let builder = SessionCache::builder().memory(MEMORY).keys(keys.clone());
-    let cache = builder.store(store).expect("valid settings");
-    while cache.store_health().state != StoreState::Up {
-        std::thread::yield_now();
-    }
-    cache
+/// Creates a node.
+fn node(url: &str) -> TieredCache {
+    sessile_cache::tiered(url, MEMORY)
 }
 
 /// L1 of a node: no session is evicted.

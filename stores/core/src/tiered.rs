@@ -86,6 +86,7 @@ impl TieredCache {
         StoreHealth {
             state: inner.health.state(),
             lease_remaining: inner.lease.until().since(inner.l1.now()),
+            fences: inner.metrics.fences(),
             ends_queued: inner.ends.queued(),
             revocations_queued: inner.revocations.queued(),
             mirror: self.mirror_state(),

@@ -18,10 +18,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(name: &str, pin: &Pin) -> io::Result<Self> {
+    /// Starts a server, with the URL of its store if it has one, and its sessions.
+    pub(crate) fn start(name: &str, store: Option<&str>, pin: &Pin) -> io::Result<Self> {
         let mut command = pin.command(pin.server, env::current_exe()?.as_os_str());
         command
             .args([SERVE, name])
+            .args(store)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut server = Self {
@@ -62,15 +64,16 @@ impl Server {
         self.cookies.iter().map(&mut visits).sum()
     }
 
-    /// Returns the CPU time of the server's one thread in nanoseconds; zero if the system does not
+    /// Returns the CPU time of the server's threads in nanoseconds; zero if the system does not
     /// report it.
     pub(crate) fn ran(&self) -> u64 {
-        let text = fs::read_to_string(format!("/proc/{}/schedstat", self.child.id()));
-        let text = text.unwrap_or_default();
-        text.split(' ')
-            .next()
-            .and_then(|nanos| nanos.parse().ok())
-            .unwrap_or(0)
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let threads = threads.into_iter().flatten().flatten();
+        let ran = threads.filter_map(|thread| {
+            let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            text.split(' ').next()?.parse::<u64>().ok()
+        });
+        ran.sum()
     }
 
     fn visitor(&self) -> io::Result<Client> {
@@ -87,31 +90,43 @@ impl Drop for Server {
     }
 }
 
-/// Cores of the server and of wrk, if they can be pinned.
+/// Cores of the server, of wrk, and of the store, if they can be pinned.
 #[derive(Clone, Copy)]
 pub(crate) struct Pin {
     pub(crate) server: Option<usize>,
     pub(crate) client: Option<usize>,
+    /// A third core, or that of wrk.
+    pub(crate) store: Option<usize>,
 }
 
 impl Pin {
-    /// Returns two cores of this process, if there are two and `taskset` is installed.
+    /// Returns cores of this process, if there are two and `taskset` is installed.
     pub(crate) fn new() -> Self {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let list = status
             .lines()
             .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
         let mut cores = cores(list.unwrap_or_default().trim()).into_iter();
-        let pinned = (cores.next(), cores.next());
-        match pinned {
-            (Some(_), Some(_)) if is_there("taskset") => Self {
-                server: pinned.0,
-                client: pinned.1,
-            },
-            _ => Self {
-                server: None,
-                client: None,
-            },
+        let (server, client) = (cores.next(), cores.next());
+        let is_pinned = client.is_some() && is_there("taskset");
+        let pinned = |core: Option<usize>| core.filter(|_| is_pinned);
+        Self {
+            server: pinned(server),
+            client: pinned(client),
+            store: pinned(cores.next().or(client)),
+        }
+    }
+
+    /// Moves all threads of a process to the core.
+    pub(crate) fn move_process(&self, core: Option<usize>, process: u32) -> io::Result<()> {
+        let Some(core) = core else {
+            return Ok(());
+        };
+        let mut command = Command::new("taskset");
+        command.args(["-a", "-c", "-p", &core.to_string(), &process.to_string()]);
+        match command.output()?.status.success() {
+            true => Ok(()),
+            false => Err(io::Error::other("the store could not be pinned")),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The routes over tower-sessions, with either of its stores in memory, signed.
+//! The routes over tower-sessions, with either of its stores in memory or the one in Redis, signed.
 
 use axum::{Router, routing::get};
 use tower_sessions::{
@@ -8,6 +8,10 @@ use tower_sessions::{
     session::Error,
 };
 use tower_sessions_moka_store::MokaStore;
+use tower_sessions_redis_store::{
+    RedisStore,
+    fred::{clients::Pool, interfaces::ClientLike, types::config::Config},
+};
 
 use super::{
     COOKIE, SESSIONS,
@@ -17,6 +21,7 @@ use super::{
 
 pub(crate) const MEMORY: &str = "tower-sessions, memory store";
 pub(crate) const MOKA: &str = "tower-sessions, moka store";
+pub(crate) const REDIS: &str = "tower-sessions, Redis store";
 
 pub(crate) fn memory() -> SessionManagerLayer<MemoryStore, SignedCookie> {
     layer(MemoryStore::default())
@@ -25,6 +30,21 @@ pub(crate) fn memory() -> SessionManagerLayer<MemoryStore, SignedCookie> {
 /// Creates a store with room to spare, so that it evicts no session.
 pub(crate) fn moka() -> SessionManagerLayer<MokaStore, SignedCookie> {
     layer(MokaStore::new(Some(2 * SESSIONS as u64)))
+}
+
+/// Connects to a server as the documentation of the store does, with six connections.
+pub(crate) async fn redis(url: &str) -> SessionManagerLayer<RedisStore<Pool>, SignedCookie> {
+    layer(redis_store(url, 6).await)
+}
+
+/// Connects to a server with a number of connections.
+pub(crate) async fn redis_store(url: &str, connections: usize) -> RedisStore<Pool> {
+    let config = Config::from_url(url).expect("a valid URL");
+    let pool = Pool::new(config, None, None, None, connections).expect("valid settings");
+    let _tasks = pool.connect();
+    let connected = pool.wait_for_connect().await;
+    connected.expect("the server is reachable");
+    RedisStore::new(pool)
 }
 
 /// Uses sessile's settings: the cookie name and an idle timeout of half an hour.

@@ -2,7 +2,8 @@
 
 use axum::{Router, routing::get};
 use sessile::{Clock, SessionCache};
-use sessile_tower::{Session, SessionError, SessionLayer, SessionService};
+use sessile_store::TieredCache;
+use sessile_tower::{Session, SessionError, SessionLayer, SessionManager, SessionService};
 use tower_layer::Layer;
 
 use super::{
@@ -14,14 +15,20 @@ use crate::sessile_cache;
 
 pub(crate) const NAME: &str = "sessile";
 pub(crate) const AROUND: &str = "sessile, around the router";
+pub(crate) const TIERED: &str = "sessile with the store";
 
 /// Creates a cache with room to spare, so that no session is evicted.
 pub(crate) fn cache() -> SessionCache {
     sessile_cache::cache_of(ROOM * SESSIONS, &Clock::system())
 }
 
+/// Creates a cache of the same size before a store.
+pub(crate) fn tiered(url: &str) -> TieredCache {
+    sessile_cache::tiered(url, ROOM * SESSIONS)
+}
+
 /// The usual setup: the layer around each route.
-pub(crate) fn routes(cache: SessionCache) -> Router {
+pub(crate) fn routes(cache: impl Into<SessionManager>) -> Router {
     router().layer(SessionLayer::new(cache))
 }
 

@@ -8,12 +8,10 @@ use tower_sessions::{
     SessionStore,
     session::{Id, Record},
 };
-use tower_sessions_redis_store::{
-    RedisStore,
-    fred::{clients::Pool, interfaces::ClientLike, types::config::Config},
-};
+use tower_sessions_redis_store::{RedisStore, fred::clients::Pool};
 
-use super::{DATA_LEN, server::Server};
+use super::DATA_LEN;
+use crate::axum::redis_store;
 
 pub(super) struct Peer {
     store: RedisStore<Pool>,
@@ -21,21 +19,13 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn connect(server: &Server) -> Self {
+    pub(super) fn connect(url: &str) -> Self {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a runtime");
-        let config = Config::from_url(&server.url()).expect("a valid URL");
-        let store = runtime.block_on(async {
-            let pool = Pool::new(config, None, None, None, 1).expect("valid settings");
-            let _tasks = pool.connect();
-            pool.wait_for_connect()
-                .await
-                .expect("the server is reachable");
-            RedisStore::new(pool)
-        });
+        let store = runtime.block_on(redis_store(url, 1));
         Self { store, runtime }
     }
 

@@ -9,6 +9,13 @@ use std::{
 
 use tempfile::TempDir;
 
+/// A kind of server. The tables of each are in `store.rs`.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Redis,
+    Valkey,
+}
+
 /// A server that keeps nothing on disk.
 pub(super) struct Server {
     child: Child,
@@ -16,26 +23,31 @@ pub(super) struct Server {
     _folder: TempDir,
 }
 
-/// Returns the kinds of server that are installed.
-pub(super) fn installed() -> Vec<&'static str> {
-    let is_installed = |kind: &&str| {
-        let mut version = Command::new(format!("{kind}-server"));
+impl Kind {
+    pub(super) const ALL: [Self; 2] = [Self::Redis, Self::Valkey];
+
+    /// Returns the name of the program.
+    pub(super) fn program(self) -> &'static str {
+        match self {
+            Self::Redis => "redis-server",
+            Self::Valkey => "valkey-server",
+        }
+    }
+
+    pub(super) fn is_installed(self) -> bool {
+        let mut version = Command::new(self.program());
         version.arg("--version").stdout(Stdio::null());
         version.status().is_ok_and(|status| status.success())
-    };
-    ["redis", "valkey"]
-        .into_iter()
-        .filter(is_installed)
-        .collect()
+    }
 }
 
 impl Server {
-    pub(super) fn start(kind: &str) -> Self {
+    pub(super) fn start(kind: Kind) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         drop(listener);
-        let child = Command::new(format!("{kind}-server"))
+        let child = Command::new(kind.program())
             .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .args(["--port", &port.to_string()])
             .arg("--dir")
@@ -60,8 +72,9 @@ impl Server {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    pub(super) fn client(&self) -> redis::Client {
-        redis::Client::open(format!("{}/?protocol=resp3", self.url())).expect("a valid URL")
+    /// Returns the id of its process.
+    pub(super) fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// Returns its name and version.
@@ -89,7 +102,7 @@ impl Server {
     }
 
     fn connection(&self) -> Option<redis::Connection> {
-        self.client().get_connection().ok()
+        open_client(&self.url()).get_connection().ok()
     }
 
     fn info(&self, field: &str) -> Option<String> {
@@ -99,6 +112,10 @@ impl Server {
         let found = lines.find(|(name, _)| *name == field);
         found.map(|(_, value)| value.to_owned())
     }
+}
+
+pub(super) fn open_client(url: &str) -> redis::Client {
+    redis::Client::open(format!("{url}/?protocol=resp3")).expect("a valid URL")
 }
 
 impl Drop for Server {

@@ -1,6 +1,6 @@
 //! The memory of the server that a session takes beyond its data.
 
-use sessile::{CreateOptions, KeyRing, UserInfo};
+use sessile::{CreateOptions, UserInfo};
 
 use super::{DATA_LEN, node, server::Server};
 use crate::{
@@ -29,8 +29,7 @@ pub(super) fn run(plan: &Plan, server: &Server, name: &str, report: &mut Report)
 /// or 0 for anonymous ones.
 fn measure(sessions: usize, per_user: usize, server: &Server) -> f64 {
     server.flush();
-    let keys = KeyRing::generate().expect("random bytes");
-    let node = node(server, &keys);
+    let node = node(&server.url());
     let verbs = node.blocking();
     let before = server.used_memory();
     for number in 0..sessions {

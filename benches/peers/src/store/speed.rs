@@ -6,13 +6,14 @@ use std::{
 };
 
 use bytes::BytesMut;
-use sessile::{IssuedSession, KeyRing, SessionCache, Version};
+use sessile::{Clock, IssuedSession, SessionCache, Version};
 use sessile_store::{LookUp, TieredCache};
 
 use super::{DATA_LEN, MEMORY, bare::Bare, node, peer::Peer, server::Server};
 use crate::{
     Plan,
     report::{Report, Table, Target, VERDICT, blank, count, figure},
+    sessile_cache,
 };
 
 /// The times of each kind of call, in ns.
@@ -20,11 +21,10 @@ use crate::{
 struct Times([Vec<u64>; NAMES.len()]);
 
 pub(super) fn run(plan: &Plan, server: &Server, name: &str, report: &mut Report) {
-    let keys = KeyRing::generate().expect("random bytes");
-    let [one, two] = [(); 2].map(|()| node(server, &keys));
-    let (bare, peer) = (Bare::connect(server), Peer::connect(server));
-    let local = SessionCache::builder().memory(MEMORY).keys(keys).build();
-    let local = local.expect("valid settings");
+    let url = server.url();
+    let [one, two] = [(); 2].map(|()| node(&url));
+    let (bare, peer) = (Bare::connect(&url), Peer::connect(&url));
+    let local = sessile_cache::cache_of(MEMORY, &Clock::system());
     let mut times = Times::default();
     let record = peer.create();
     let hot_local = local.create(&[7; DATA_LEN]).expect("it fits");

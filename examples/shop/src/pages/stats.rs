@@ -41,7 +41,7 @@ pub(crate) fn stats(frame: &Frame<'_>, report: &Report) -> Markup {
                 @for (title, rows) in TABLES { (figures.table(title, rows)) }
             }
             (figures.events())
-            (method())
+            (method(report.store.is_some()))
             script { (PreEscaped(SCRIPT)) }
         },
     )
@@ -89,7 +89,7 @@ fn robots(frame: &Frame<'_>, figures: &Figures, report: &Report) -> Markup {
     }
 }
 
-fn method() -> Markup {
+fn method(has_store: bool) -> Markup {
     html! {
         section.method {
             h2 { "Method" }
@@ -100,6 +100,14 @@ fn method() -> Markup {
                 "for that one request, which usually finds the caches cold. "
                 "These lookups are not counted as hits, but their session counts as a returning visitor. "
                 "This page sends your cookie once a second: those are your hits, and they keep your session alive."
+            }
+            @if has_store {
+                p {
+                    "While the store does not answer, the sessions in memory are used until the lease is "
+                    "over. A fence counts each time that the memory could not be trusted any more, so that "
+                    "it was emptied. A queued end is a session that ended here, and that the store has not "
+                    "confirmed yet."
+                }
             }
             @if cfg!(debug_assertions) {
                 p { strong { "This is a debug build." } " With --release it is many times faster." }
@@ -204,10 +212,11 @@ const TILES: [(&str, &str, &str); 5] = [
     ("Misses", "misses", "of_cookies"),
 ];
 
-const STORE: [Row; 3] = [
+const STORE: [Row; 4] = [
     ("State", "store_state"),
     ("Lease left", "store_lease"),
     ("Ends queued", "store_ends"),
+    ("Fences", "store_fences"),
 ];
 
 const CLASSES: [Row; 4] = [

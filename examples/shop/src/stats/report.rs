@@ -241,6 +241,7 @@ impl Report {
             ("store_state", state_text(&store.state).to_owned()),
             ("store_lease", format!("{lease:.1} s")),
             ("store_ends", format::thousands(store.ends_queued as u64)),
+            ("store_fences", format::thousands(store.fences)),
         ]
     }
 
@@ -257,6 +258,7 @@ fn store_json(store: &StoreHealth) -> Value {
         "state": state_text(&store.state),
         "lease_millis": store.lease_remaining.as_millis() as u64,
         "ends_queued": store.ends_queued,
+        "fences": store.fences,
     })
 }
 

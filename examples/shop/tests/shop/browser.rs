@@ -7,7 +7,9 @@ use fantoccini::cookies::Cookie;
 use crate::driver::{
     Shop,
     chromium::{Chromium, Window},
-    program, until,
+    program,
+    redis::Redis,
+    until,
 };
 
 #[test]
@@ -169,6 +171,120 @@ fn the_statistics_page_updates_itself() {
     window.shoot("engine");
 }
 
+// The steps of docs/src/several-processes.md.
+#[cfg(unix)]
+#[test]
+#[ignore = "needs Chromium and chromedriver: tests/run.sh runs it where they are"]
+fn two_shops_over_one_store_behave_as_one() {
+    let Some(redis) = Redis::start() else { return };
+    let [one, two] = [redis.shop(), redis.shop()];
+    let chromium = Chromium::start();
+    let mut ada = chromium.window(&one);
+    sign_in(&ada, "Ada");
+    ada.press("#coral button");
+    ada.move_to(&two);
+    assert_eq!(greeted(&ada).as_deref(), Some("Ada"));
+    assert_eq!(ada.text("nav .count").as_deref(), Some("1 in it"));
+    ada.press("#kelp button");
+    ada.move_to(&one);
+    assert_eq!(ada.text("nav .count").as_deref(), Some("2 in it"));
+
+    let phone = chromium.window(&two);
+    sign_in(&phone, "Ada");
+    ada.go("/devices");
+    assert_eq!(ada.texts(".devices h2").len(), 2);
+    ada.press(".devices li:not(:has(.this)) button");
+    assert_eq!(
+        ada.text(".message").as_deref(),
+        Some("That device is signed out.")
+    );
+    until_signed_out(&phone);
+
+    assert!(one.interrupt().0.success());
+    let one = redis.shop();
+    ada.move_to(&one);
+    assert_eq!(greeted(&ada).as_deref(), Some("Ada"));
+
+    let copy = copy_of(&ada, chromium.window(&two));
+    assert_eq!(greeted(&copy).as_deref(), Some("Ada"));
+    ada.press(".who button");
+    ada.move_to(&two);
+    assert_eq!(greeted(&ada), None);
+    // The browser has forgotten the cookie. The other shop rejects it too.
+    until_signed_out(&copy);
+}
+
+// The steps of docs/src/several-processes.md.
+#[test]
+#[ignore = "needs Chromium and chromedriver: tests/run.sh runs it where they are"]
+fn the_statistics_page_shows_a_killed_store_and_its_return() {
+    let Some(mut redis) = Redis::start_durable() else {
+        return;
+    };
+    let [one, two] = [redis.shop(), redis.shop()];
+    let chromium = Chromium::start();
+    let [ada, grace, watcher] = [(); 3].map(|()| chromium.window(&one));
+    sign_in(&ada, "Ada");
+    sign_in(&grace, "Grace");
+    let copy = copy_of(&ada, chromium.window(&two));
+    assert_eq!(greeted(&copy).as_deref(), Some("Ada"));
+    watcher.go("/stats");
+    let shows = |name, text: &str| watcher.text(name).as_deref() == Some(text);
+    assert!(shows(STATE, "up") && shows(QUEUED, "0") && shows(FENCES, "0"));
+
+    redis.kill();
+    // Within the lease, the session is still in memory.
+    ada.press(".who button");
+    assert_unreachable(&ada);
+    assert_eq!(ada.cookies().len(), 0, "the browser forgot the cookie");
+    until("the queued end", || shows(QUEUED, "1"));
+    assert!(shows(STATE, "down"));
+    until("the end of the lease", || shows(LEASE, "0.0 s"));
+    grace.go("/cart");
+    assert_unreachable(&grace);
+    watcher.shoot("engine-without-its-store");
+    watcher.go("/");
+    assert_eq!(watcher.texts("#coral").len(), 1, "the shelves are shown");
+    watcher.go("/stats");
+
+    redis.start_again();
+    until("the store's return", || shows(STATE, "up"));
+    assert!(shows(QUEUED, "0"));
+    assert_ne!(watcher.text(FENCES).as_deref(), Some("0"));
+    grace.go("/");
+    assert_eq!(greeted(&grace).as_deref(), Some("Grace"));
+    copy.go("/");
+    assert_eq!(greeted(&copy), None, "the queued sign-out was done");
+    ada.go("/");
+    sign_in(&ada, "Ada");
+}
+
+/// Gives a window the session of another one, as if both were one browser.
+fn copy_of<'c>(window: &Window<'_>, copy: Window<'c>) -> Window<'c> {
+    copy.add_cookie(session_cookie(window));
+    copy.reload();
+    copy
+}
+
+/// Returns the name of the signed-in user on the page.
+fn greeted(window: &Window<'_>) -> Option<String> {
+    window.text(".who .name")
+}
+
+fn until_signed_out(window: &Window<'_>) {
+    until("the sign-out", || {
+        window.go("/");
+        greeted(window).is_none()
+    });
+}
+
+/// Asserts that the page is the response of a shop that cannot reach its store.
+#[track_caller]
+fn assert_unreachable(window: &Window<'_>) {
+    let text = window.text("body").unwrap_or_default();
+    assert!(text.contains("Please try again in a moment."), "{text}");
+}
+
 fn sign_in(window: &Window<'_>, name: &str) {
     window.go("/sign-in");
     window.fill("#name", name);
@@ -182,6 +298,10 @@ fn session_cookie(window: &Window<'_>) -> Cookie<'static> {
     cookies.into_iter().next().expect("there is one")
 }
 
+const STATE: &str = "[data-value=store_state]";
+const LEASE: &str = "[data-value=store_lease]";
+const QUEUED: &str = "[data-value=store_ends]";
+const FENCES: &str = "[data-value=store_fences]";
 const PHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 \
                      (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1";
 const TABLET: &str = "Mozilla/5.0 (Android 15; Tablet; rv:140.0) Gecko/140.0 Firefox/140.0";

@@ -16,6 +16,9 @@ pub struct StoreHealth {
     pub state: StoreState,
     /// The time for which sessions in memory are still opened if the store does not answer.
     pub lease_remaining: Duration,
+    /// The number of fences: how often the cache stopped trusting the sessions in its memory,
+    /// because it lost the store or the store lost its data.
+    pub fences: u64,
     /// The number of ends that the store has not confirmed.
     pub ends_queued: usize,
     /// The number of revocations that the store has not confirmed.

@@ -72,6 +72,11 @@ impl Metrics {
         add(&self.fences[cause as usize]);
     }
 
+    /// Returns the number of fences of all causes.
+    pub(crate) fn fences(&self) -> u64 {
+        self.fences.iter().map(get).sum()
+    }
+
     /// Counts a record that cannot be decoded.
     pub(crate) fn bad_record(&self) {
         add(&self.bad_records);

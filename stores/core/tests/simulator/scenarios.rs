@@ -217,8 +217,9 @@ fn an_end_is_queued_while_the_store_is_down_and_sent_before_it_is_up() {
     assert_eq!(cluster.opens(1, &issued), Ok(true), "the store has it");
     cluster.networks[0].refuse(false);
     cluster.pass(3_000);
-    let health = cluster.nodes[0].store_health();
+    let [health, other] = [0, 1].map(|node| cluster.nodes[node].store_health());
     assert_eq!((health.state, health.ends_queued), (StoreState::Up, 0));
+    assert_eq!((health.fences, other.fences), (1, 0));
     assert_eq!(cluster.opens(1, &issued), Ok(false));
 }
 

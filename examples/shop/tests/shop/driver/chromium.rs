@@ -120,6 +120,13 @@ impl Drop for Chromium {
 }
 
 impl Window<'_> {
+    /// Navigates to the first page of another shop. Cookies belong to the host, so the browser sends
+    /// them to all ports.
+    pub(crate) fn move_to(&mut self, shop: &Shop) {
+        self.address = shop.address;
+        self.go("/");
+    }
+
     /// Navigates to an address of the shop.
     pub(crate) fn go(&self, path: &str) {
         self.done(self.client.goto(&format!("http://{}{path}", self.address)));
@@ -193,6 +200,10 @@ impl Window<'_> {
 
     pub(crate) fn cookies(&self) -> Vec<Cookie<'static>> {
         self.done(self.client.get_all_cookies())
+    }
+
+    pub(crate) fn add_cookie(&self, cookie: Cookie<'static>) {
+        self.done(self.client.add_cookie(cookie));
     }
 
     /// Returns the cookies that a script of the page can read.

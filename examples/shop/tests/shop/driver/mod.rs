@@ -16,6 +16,7 @@ use std::{
 use serde_json::Value;
 
 pub(crate) mod chromium;
+pub(crate) mod redis;
 
 /// A running shop.
 pub(crate) struct Shop {
