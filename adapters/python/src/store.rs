@@ -1,27 +1,35 @@
 //! The settings of a store, and the cache that they make of a cache's settings.
 //!
-//! Owns the translation of `sessile.RedisStore` into the settings of Rust, whose errors name the
-//! setting. It does not know when a cache is built.
+//! Owns the translation of `sessile.RedisStore` and `sessile.MemcachedStore` into the settings of
+//! Rust, whose errors name the setting. It does not know when a cache is built.
 
 use std::time::Duration;
 
 use pyo3::{exceptions::PyValueError, prelude::*};
 use sessile::SessionCacheBuilder;
+use sessile_memcached::{MemcachedStore, MemcachedStoreBuilder};
 use sessile_redis::{RedisStore, RedisStoreBuilder};
-use sessile_store::{StoreBuildError, StoreExt, StoreState, TieredCache};
+use sessile_store::{StoreBuildError, StoreExt, StoreState, TieredCache, TieredCacheBuilder};
 
 use crate::errors::seconds;
 
 /// The settings of a store. A forked child opens its own connections with them.
 #[derive(Clone)]
 pub(crate) struct StoreSettings {
-    redis: RedisStoreBuilder,
+    server: Server,
     lease: Option<Duration>,
     timeout: Option<Duration>,
     stale_while_down: Duration,
     encrypt: bool,
     /// True if the application set `secret_key`, which errors name then.
     has_secret_key: bool,
+}
+
+/// The settings of a server.
+#[derive(Clone)]
+enum Server {
+    Redis(Box<RedisStoreBuilder>),
+    Memcached(MemcachedStoreBuilder),
 }
 
 /// The settings of a cache's store.
@@ -47,7 +55,7 @@ pub(crate) fn resolve(
         has_secret_key,
         ..StoreSettings::of(&found)?
     };
-    store.redis.clone().build().map_err(named)?;
+    store.server.check()?;
     Ok(Some(Given {
         store,
         is_before_fork,
@@ -55,7 +63,7 @@ pub(crate) fn resolve(
 }
 
 impl StoreSettings {
-    /// Reads the attributes of a `sessile.RedisStore`, whose types it has checked.
+    /// Reads the attributes of the settings, whose types they have checked.
     fn of(given: &Bound<'_, PyAny>) -> PyResult<Self> {
         let span = |name: &str| {
             let span: Option<f64> = given.getattr(name)?.extract()?;
@@ -63,7 +71,7 @@ impl StoreSettings {
         };
         let timeout = span("timeout")?;
         Ok(Self {
-            redis: redis(given, timeout)?,
+            server: Server::of(given, timeout)?,
             lease: span("lease")?,
             timeout,
             stale_while_down: span("stale_while_down")?.unwrap_or_default(),
@@ -78,9 +86,8 @@ impl StoreSettings {
         &self,
         settings: SessionCacheBuilder,
     ) -> PyResult<(TieredCache, Option<String>)> {
-        let store: RedisStore = self.redis.clone().build().map_err(named)?;
-        let mut builder = settings
-            .tiered(store.clone())
+        let (builder, redis) = self.server.before(settings)?;
+        let mut builder = builder
             .stale_while_down(self.stale_while_down)
             .encrypt(self.encrypt);
         if let Some(lease) = self.lease {
@@ -96,22 +103,65 @@ impl StoreSettings {
             }
             error => named(error),
         })?;
-        let warning = warning(&cache, &store);
+        let warning = warning(&cache, redis.as_ref());
         Ok((cache, warning))
     }
 }
 
-fn warning(cache: &TieredCache, store: &RedisStore) -> Option<String> {
+/// Returns what an operator should know of a store that was just opened.
+fn warning(cache: &TieredCache, redis: Option<&RedisStore>) -> Option<String> {
     if cache.store_health().state == StoreState::Down {
         return Some(NOT_REACHED.to_owned());
     }
-    let policy = store.server()?.eviction_policy;
-    (policy != "noeviction").then(|| {
-        format!(
-            "`maxmemory-policy` of the store of the sessions should be noeviction, got {policy}: \
-             evicted sessions sign their visitors out"
-        )
-    })
+    redis?.health().warning
+}
+
+impl Server {
+    fn of(given: &Bound<'_, PyAny>, timeout: Option<Duration>) -> PyResult<Self> {
+        Ok(match given.get_type().name()?.to_str()? {
+            "MemcachedStore" => Self::Memcached(memcached(given, timeout)?),
+            _ => Self::Redis(Box::new(redis(given, timeout)?)),
+        })
+    }
+
+    fn check(&self) -> PyResult<()> {
+        match self {
+            Self::Redis(redis) => redis.as_ref().clone().build().map(drop).map_err(named),
+            Self::Memcached(memcached) => memcached.clone().build().map(drop).map_err(named),
+        }
+    }
+
+    /// Puts the server behind a cache. Returns the store, too, if it has a health.
+    fn before(
+        &self,
+        settings: SessionCacheBuilder,
+    ) -> PyResult<(TieredCacheBuilder, Option<RedisStore>)> {
+        Ok(match self {
+            Self::Redis(redis) => {
+                let store: RedisStore = redis.as_ref().clone().build().map_err(named)?;
+                (settings.tiered(store.clone()), Some(store))
+            }
+            Self::Memcached(memcached) => {
+                let store = memcached.clone().build().map_err(named)?;
+                (settings.tiered(store), None)
+            }
+        })
+    }
+}
+
+fn memcached(
+    given: &Bound<'_, PyAny>,
+    timeout: Option<Duration>,
+) -> PyResult<MemcachedStoreBuilder> {
+    let url: String = given.getattr("url")?.extract()?;
+    let mut memcached = MemcachedStore::builder(&url);
+    if let Some(prefix) = given.getattr("prefix")?.extract::<Option<String>>()? {
+        memcached = memcached.prefix(prefix);
+    }
+    if let Some(timeout) = timeout {
+        memcached = memcached.timeout(timeout);
+    }
+    Ok(memcached)
 }
 
 fn redis(given: &Bound<'_, PyAny>, timeout: Option<Duration>) -> PyResult<RedisStoreBuilder> {

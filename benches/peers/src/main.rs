@@ -1,10 +1,10 @@
 //! sessile compared with other crates: `cargo run --release -p bench -- AXIS`.
 //!
 //! An axis is a file here: `lookup`, `scaling`, `cookie_to_session`, `churn`, `expiry`, `memory`,
-//! `tails`, `traces`, `axum`, `store`, `jwt`. `store_ends` and `store_http` are parts of `store`. All
-//! contenders of an axis run in one process (those over HTTP in one each), in turns, round by round,
-//! so that other load on the machine affects them alike. The
-//! report shows the minimum and the median of the rounds. Sessions, values and orders come from
+//! `tails`, `traces`, `axum`, `store`, `jwt`. `store_ends`, `store_http` and `store_memcached` are
+//! parts of `store`. All contenders of an axis run in one process (those over HTTP in one each), in
+//! turns, round by round, so that other load on the machine affects them alike. The report shows the
+//! minimum and the median of the rounds. Sessions, values and orders come from
 //! fixed seeds. Before a contender is timed, each of its sessions is read once and compared byte by
 //! byte. A missed target is shown and does not fail the run.
 //!
@@ -149,6 +149,7 @@ fn chosen(axis: &str) -> Option<(Plan, &'static [Axis])> {
         "store_ends" => (FULL, &[store::run_ends]),
         "store_http" => (FULL, &[store::run_http]),
         "jwt" => (FULL, &[jwt::run]),
+        "store_memcached" => (FULL, &[store::run_memcached]),
         "quick" => (QUICK, EVERYTHING),
         "all" => (
             Plan {
@@ -193,7 +194,7 @@ fn watcher(url: &str, report: &mut Report) -> ExitCode {
 
 fn usage(report: &mut Report) -> ExitCode {
     let axes = "lookup|scaling|cookie_to_session|churn|expiry|memory|tails|traces|axum|store|\
-                store_ends|store_http|jwt|quick|all";
+                store_ends|store_http|store_memcached|jwt|quick|all";
     report.line(&format!("usage: bench {axes} [--quick] [--markdown FILE]"));
     ExitCode::FAILURE
 }

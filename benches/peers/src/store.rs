@@ -8,6 +8,7 @@
 mod bare;
 mod ends;
 mod http;
+mod memcached;
 mod peer;
 mod server;
 mod sizes;
@@ -29,6 +30,12 @@ pub(crate) fn run(plan: &Plan, report: &mut Report) {
     on_each_server(plan, report, |kind| match kind {
         Kind::Redis | Kind::Valkey => &[ends::run, speed::run, sizes::run, http::run],
     });
+    memcached::run(plan, report);
+}
+
+/// Writes the table of memcached alone.
+pub(crate) fn run_memcached(plan: &Plan, report: &mut Report) {
+    memcached::run(plan, report);
 }
 
 /// Writes the table of ends alone.

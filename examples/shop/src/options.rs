@@ -153,7 +153,7 @@ const ROBOTS: OptionRule = OptionRule {
 
 const STORE: OptionRule = OptionRule {
     option: "--store",
-    must: "the address of a Redis or Valkey server, such as redis://127.0.0.1",
+    must: "the address of a Redis, Valkey or memcached server, such as redis://127.0.0.1",
 };
 
 const MAX_ROBOTS: u64 = 1_000_000_000;
@@ -174,7 +174,7 @@ Options, with their defaults in parentheses:
   --memory SIZE    memory of the cache, such as 64MiB, 256M or a number of bytes (64MiB)
   --idle SPAN      idle timeout of a session, such as 90s, 30m or 2h (30m)
   --robots NUMBER  number of robots that the button on /stats releases (1000000)
-  --store URL      keep sessions in a Redis or Valkey server, shared with other shops
+  --store URL      keep sessions in a Redis, Valkey or memcached server, shared with other shops
   --help           print this text
 
 The environment variable SESSILE_KEYS contains the keys that sign cookies, separated by

@@ -15,6 +15,7 @@ use std::{
 
 use axum::Router;
 use sessile::{BuildError, KeyError, KeyRing, SessionCache, SessionCacheBuilder, Timeouts};
+use sessile_memcached::MemcachedStore;
 use sessile_redis::RedisStore;
 use sessile_store::{StoreBuildError, StoreExt};
 use sessile_tower::{Cache, SessionLayer, SessionManager};
@@ -101,8 +102,15 @@ fn build(options: &Options, keys: KeyRing) -> Result<Cache, StartError> {
 
 fn with_store(builder: SessionCacheBuilder, url: &str) -> Result<Cache, StartError> {
     let wrong = |wrong: &dyn std::fmt::Display| StartError::Setting(format!("--store: {wrong}"));
-    let store = RedisStore::open(url).map_err(|error| wrong(&error))?;
-    match builder.store(store) {
+    let cache = if url.starts_with("memcached://") {
+        let store = MemcachedStore::open(url).map_err(|error| wrong(&error))?;
+        // It has no list of devices, so it cannot limit their number.
+        builder.max_sessions_per_user(None).store(store)
+    } else {
+        let store = RedisStore::open(url).map_err(|error| wrong(&error))?;
+        builder.store(store)
+    };
+    match cache {
         Ok(cache) => Ok(cache.into()),
         Err(StoreBuildError::Cache(error)) => Err(invalid(&error)),
         Err(error) => Err(wrong(&error)),

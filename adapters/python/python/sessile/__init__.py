@@ -33,7 +33,7 @@ from sessile._sessile import (
     TooLarge,
     Unreachable,
 )
-from sessile._store import RedisStore
+from sessile._store import MemcachedStore, RedisStore
 
 __all__ = [
     "Conflict",
@@ -43,6 +43,7 @@ __all__ = [
     "Gone",
     "InvalidCSRFToken",
     "IssuedSession",
+    "MemcachedStore",
     "Record",
     "RedisStore",
     "SessionCache",

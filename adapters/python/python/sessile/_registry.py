@@ -14,7 +14,7 @@ import weakref
 from typing import Any
 
 from sessile._sessile import SessionCache
-from sessile._store import RedisStore
+from sessile._store import Store
 
 _caches: weakref.WeakValueDictionary[bytes, SessionCache] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
@@ -29,7 +29,7 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def shared_cache(*, secret_key: object, keys: object, store: RedisStore | None, **settings: Any) -> SessionCache:
+def shared_cache(*, secret_key: object, keys: object, store: Store | None, **settings: Any) -> SessionCache:
     """Returns the cache with these settings. Builds it if there is none."""
     digest = _digest(secret_key, keys, store, settings)
     with _lock:
@@ -40,7 +40,7 @@ def shared_cache(*, secret_key: object, keys: object, store: RedisStore | None, 
         return cache
 
 
-def _digest(secret_key: object, keys: object, store: RedisStore | None, settings: dict[str, Any]) -> bytes:
+def _digest(secret_key: object, keys: object, store: Store | None, settings: dict[str, Any]) -> bytes:
     """Returns a digest of the settings, so that the registry does not hold the secret."""
     from_environment = os.environ.get("SESSILE_KEYS") if secret_key is None and keys is None else None
     server = None if store is None else store._settings()

@@ -2,8 +2,8 @@ from collections.abc import Coroutine, Iterable, MutableMapping, Sequence
 from typing import Any, Literal, final
 
 from sessile._jwt_settings import Rules
+from sessile._store import MemcachedStore, RedisStore
 from sessile.jwt import Claims
-from sessile._store import RedisStore
 
 __all__ = [
     "Conflict",
@@ -194,8 +194,8 @@ class ManualClock:
 class SessionCache:
     """A cache of sessions in memory whose size is fixed when it is built.
 
-    With ``store`` it is in front of a store that processes share: the URL of a Redis or Valkey
-    server, or a :class:`sessile.RedisStore`; by default the environment variable ``SESSILE_STORE``,
+    With ``store`` it is in front of a store that processes share: the URL of a Redis, Valkey
+    or memcached server, a :class:`sessile.RedisStore` or a :class:`sessile.MemcachedStore`; by default the environment variable ``SESSILE_STORE``,
     which ``False`` ignores.
 
     Pass it to a ``SessionMiddleware`` to use ``user_sessions``, ``end_user_sessions`` and the
@@ -224,7 +224,7 @@ class SessionCache:
         verify_first: bool = False,
         events: int = 0,
         clock: ManualClock | None = None,
-        store: str | RedisStore | Literal[False] | None = None,
+        store: str | RedisStore | MemcachedStore | Literal[False] | None = None,
     ) -> SessionCache: ...
     def create(self, data: bytes, *, idle_timeout: float | None = None, lifetime: float | None = None) -> IssuedSession:
         """Creates a session that holds ``data``.

@@ -8,12 +8,31 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 _VARIABLE = "SESSILE_STORE"
 
 
-class RedisStore:
+class _Settings:
+    """The settings of a server. Equal settings are equal."""
+
+    __slots__ = ()
+    url: str
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({_without_login(self.url)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return self._settings() == other._settings() if isinstance(other, _Settings) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._settings())
+
+    def _settings(self) -> tuple[Any, ...]:
+        return (type(self).__name__, *(getattr(self, name) for name in self.__slots__))
+
+
+class RedisStore(_Settings):
     """A Redis or Valkey server that keeps the sessions of several processes.
 
     Pass it as ``store=`` to a ``SessionMiddleware`` or a :class:`sessile.SessionCache`. If the URL
@@ -98,24 +117,64 @@ class RedisStore:
         if sentinel_username is not None and sentinel_password is None:
             raise ValueError("`sentinel_password` must be given with `sentinel_username`, got None")
 
-    def __repr__(self) -> str:
-        return f"RedisStore({_without_login(self.url)!r})"
-
-    def __eq__(self, other: object) -> bool:
-        return self._settings() == other._settings() if isinstance(other, RedisStore) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._settings())
-
-    def _settings(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in self.__slots__)
-
     def _read_files(self) -> list[bytes | None]:
         """Returns the contents of the PEM files."""
         return [_content(name, getattr(self, name)) for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")]
 
 
-def resolve(store: Any) -> RedisStore | None:
+class MemcachedStore(_Settings):
+    """A memcached server that keeps the sessions of several processes.
+
+    Pass it as ``store=`` to a ``SessionMiddleware`` or a :class:`sessile.SessionCache`. If the URL
+    is all there is to set, pass the URL itself. It opens no connection.
+
+    The server cannot list or limit the sessions of a user: ``max_sessions_per_user`` must be
+    ``None``, and ``user_sessions`` raises a :exc:`sessile.SessionError`.
+
+    ``url``
+        ``memcached://host:port``; the port is 11211 unless it is given.
+    ``prefix``
+        The prefix of all keys, ``sessile`` unless set. Applications with different prefixes share a
+        server and no session.
+    ``timeout``
+        Seconds that one operation waits for the server: 0.5, between 0.01 and 10.
+    ``lease``
+        Seconds for which a process answers from its memory before it asks the server again: 2,
+        between 1 and 60. A sign-out elsewhere takes effect after ``lease`` seconds at the latest.
+    ``stale_while_down``
+        Further seconds for which a process answers from its memory while the server does not
+        answer: 0, at most 3,600. A sign-out takes effect that much later then.
+    ``encrypt``
+        True encrypts the data of sessions in the server. The keys are derived from ``secret_key``
+        or ``keys``.
+    """
+
+    __slots__ = ("encrypt", "lease", "prefix", "stale_while_down", "timeout", "url")
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        prefix: str | None = None,
+        timeout: float | None = None,
+        lease: float | None = None,
+        stale_while_down: float | None = None,
+        encrypt: bool = False,
+    ) -> None:
+        self.url = _text("url", url)
+        self.prefix = _text_or_none("prefix", prefix)
+        self.timeout = _seconds("timeout", timeout)
+        self.lease = _seconds("lease", lease)
+        self.stale_while_down = _seconds("stale_while_down", stale_while_down)
+        if not isinstance(encrypt, bool):
+            raise TypeError(f"`encrypt` must be True or False, got {encrypt!r}")
+        self.encrypt = encrypt
+
+
+Store = Union[RedisStore, MemcachedStore]
+
+
+def resolve(store: Any) -> Store | None:
     """Returns the settings of ``store``, or of ``SESSILE_STORE`` if it is ``None``.
 
     Returns ``None`` without a store. ``False`` ignores the variable.
@@ -124,12 +183,16 @@ def resolve(store: Any) -> RedisStore | None:
         return None
     if store is None:
         url = os.environ.get(_VARIABLE)
-        return RedisStore(url) if url else None
+        return _of_url(url) if url else None
     if isinstance(store, str):
-        return RedisStore(store)
-    if not isinstance(store, RedisStore):
-        raise TypeError(f"`store` must be a URL, a RedisStore, None or False, got {type(store).__name__}")
+        return _of_url(store)
+    if not isinstance(store, (RedisStore, MemcachedStore)):
+        raise TypeError(f"`store` must be a URL, a RedisStore, a MemcachedStore, None or False, got {type(store).__name__}")
     return store
+
+
+def _of_url(url: str) -> Store:
+    return MemcachedStore(url) if url.startswith("memcached:") else RedisStore(url)
 
 
 def is_before_fork() -> bool:

@@ -18,7 +18,7 @@ from sessile import _install, _settings
 from sessile._access import mark_access_in_request_session
 from sessile._replaced import adopt
 from sessile._sessile import InvalidCSRFToken, SessionCache, Unreachable, _Pending
-from sessile._store import RedisStore
+from sessile._store import MemcachedStore, RedisStore
 from sessile._waiting import wait
 from sessile._workers import warn_of_several_workers
 from sessile.control import SESSION, SessionControl, session_control
@@ -81,7 +81,8 @@ class SessionMiddleware:
         A :class:`sessile.SessionCache`, in place of the settings of the sessions, the cookie's name
         and the store. It provides ``user_sessions``, ``end_user_sessions`` and statistics.
     ``store``
-        The URL of a Redis or Valkey server, ``"redis://…"``, or a :class:`sessile.RedisStore`, so
+        The URL of a Redis or Valkey server, ``"redis://…"``, or of a memcached,
+        ``"memcached://…"``, or a :class:`sessile.RedisStore` or :class:`sessile.MemcachedStore`, so
         that several processes share the sessions, and a restart keeps them. By default the
         environment variable ``SESSILE_STORE``; ``False`` ignores it. The session of each request
         with a cookie is then loaded before the application runs.
@@ -116,7 +117,7 @@ class SessionMiddleware:
         touch_always: bool = False,
         accept_starlette_cookies: Secret | None = None,
         insecure_dev_key: bool = False,
-        store: str | RedisStore | Literal[False] | None = None,
+        store: str | RedisStore | MemcachedStore | Literal[False] | None = None,
         skip: str | Iterable[str] | Callable[[Scope], bool] | None = None,
     ) -> None:
         name = _settings.cookie_name(session_cookie, cookie_name)
