@@ -1,12 +1,12 @@
 //! sessile compared with other crates: `cargo run --release -p bench -- AXIS`.
 //!
 //! An axis is a file here: `lookup`, `scaling`, `cookie_to_session`, `churn`, `expiry`, `memory`,
-//! `tails`, `traces`, `axum`, `store`. All contenders of an axis run in one process (those of `axum`
-//! in one each), in turns, round by round, so that other load on the machine affects them alike. The
+//! `tails`, `traces`, `axum`, `store`. `store_ends` and `store_http` are parts of `store`. All
+//! contenders of an axis run in one process (those over HTTP in one each), in turns, round by round,
+//! so that other load on the machine affects them alike. The
 //! report shows the minimum and the median of the rounds. Sessions, values and orders come from
 //! fixed seeds. Before a contender is timed, each of its sessions is read once and compared byte by
-//! byte. A missed target is shown and does not fail the run. `store_ends` and `store_http` are parts
-//! of `store`, whose contenders over HTTP have a process each, as those of `axum`.
+//! byte. A missed target is shown and does not fail the run.
 //!
 //! `benches/README.md` describes the method and the peers' settings, and has the last table.
 
@@ -144,9 +144,9 @@ fn chosen(axis: &str) -> Option<(Plan, &'static [Axis])> {
         "tails" => (FULL, &[tails::run]),
         "traces" => (FULL, &[traces::run]),
         "axum" => (FULL, &[axum::run]),
+        "store" => (FULL, &[store::run]),
         "store_ends" => (FULL, &[store::run_ends]),
         "store_http" => (FULL, &[store::run_http]),
-        "store" => (FULL, &[store::run]),
         "quick" => (QUICK, EVERYTHING),
         "all" => (
             Plan {
@@ -190,11 +190,9 @@ fn watcher(url: &str, report: &mut Report) -> ExitCode {
 }
 
 fn usage(report: &mut Report) -> ExitCode {
-    let axes =
-        "lookup|scaling|cookie_to_session|churn|expiry|memory|tails|traces|axum|store|quick|all";
-    report.line(&format!(
-        "usage: bench {axes}|store_ends|store_http [--quick] [--markdown FILE]"
-    ));
+    let axes = "lookup|scaling|cookie_to_session|churn|expiry|memory|tails|traces|axum|store|\
+                store_ends|store_http|quick|all";
+    report.line(&format!("usage: bench {axes} [--quick] [--markdown FILE]"));
     ExitCode::FAILURE
 }
 
