@@ -1,6 +1,9 @@
 //! sessile as a contender: by id, and by the cookie's value.
 
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use bytes::BytesMut;
 use sessile::{Clock, IssuedSession, KeyRing, SessionCache, SessionCacheBuilder, SessionId, Token};
@@ -111,10 +114,17 @@ pub(crate) fn tiered(url: &str, memory: usize) -> TieredCache {
     let store = RedisStore::open(url).expect("a valid URL");
     let builder = builder(&Clock::system()).memory(memory).keys(keys);
     let cache = builder.store(store).expect("valid settings");
-    while cache.store_health().state != StoreState::Up {
-        thread::yield_now();
-    }
+    await_store(&cache);
     cache
+}
+
+/// Waits until the store of a cache answers. While it does not, calls fail at once.
+pub(crate) fn await_store(cache: &TieredCache) {
+    let deadline = Instant::now() + PATIENCE;
+    while cache.store_health().state != StoreState::Up {
+        assert!(Instant::now() < deadline, "the server does not answer");
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Creates a cache of `memory` bytes in which a user may have any number of sessions.
@@ -173,6 +183,8 @@ fn builder(clock: &Clock) -> SessionCacheBuilder {
 
 /// The key of all processes of a run. It protects nothing.
 const KEY: &str = "ArEGKSWKlaJAD/b30XzRreArUfVEGItEYVzccZM+M/I=";
+/// Longer than any pause of a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 const OVERHEAD_GUESSED: usize = 112;
 /// Room for one session of the maximum size, without which the builder returns an error.
 const LEAST_MEMORY: usize = 1 << 18;

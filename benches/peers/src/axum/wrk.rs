@@ -41,7 +41,9 @@ impl Script {
         let output = pin
             .command(pin.client, WRK)
             .args(["--threads", "1", "--connections", &CONNECTIONS.to_string()])
-            .args(["--duration", &format!("{seconds}s"), "--script"])
+            .args(["--duration", &format!("{seconds}s")])
+            // Longer than any pause of a busy machine.
+            .args(["--timeout", "30s", "--script"])
             .arg(&self.0)
             .arg(url)
             .output()?;
