@@ -98,6 +98,7 @@ package redis-server redis-server || skip "the store on Redis" "no redis-server"
 valkey || skip "the store on Valkey" "no valkey-server"
 package memcached memcached || skip "the store on Memcached" "no memcached"
 # With killed servers down for a minute: SESSILE_RIG_DOWN_SECONDS=60 cargo test -p sessile-redis
+# With longer histories of three nodes: SESSILE_RIG_OPERATIONS=50000 cargo test -p sessile-redis
 step "tests" cargo_tests --all-features
 step "lost updates over HTTP, at length" env SESSILE_CONTRACT_ROUNDS=100000 \
     cargo test -p sessile-tower --all-features --test contract -- two_writers a_slow_request_keeps

@@ -104,11 +104,12 @@ impl RedisStore {
         RedisStoreBuilder::new(url)
     }
 
-    /// Returns whether the store is connected, what its server said about itself when it connected,
-    /// and what should be changed there. Asks nothing, and does not wait.
+    /// Returns the state of the connection, the server as it described itself when the store
+    /// connected, and a warning if its settings should be changed. Sends no command.
     ///
-    /// [`TieredCache::store_health`](sessile_store::TieredCache::store_health) tells whether
-    /// requests are answered. This tells by which server.
+    /// For readiness probes use
+    /// [`TieredCache::store_health`](sessile_store::TieredCache::store_health): it returns whether
+    /// requests are answered.
     ///
     /// ```
     /// use sessile_redis::RedisStore;

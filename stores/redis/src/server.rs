@@ -11,8 +11,8 @@ pub struct RedisHealth {
     pub is_connected: bool,
     /// The server that the store is connected to, or was last. `None` before the first connection.
     pub server: Option<ServerInfo>,
-    /// What an operator should change on that server, naming the setting, its value, and what it
-    /// should be. `None` if nothing is wrong.
+    /// The setting that an operator should change on that server, its value, and what it should be.
+    /// `None` if nothing is wrong.
     pub warning: Option<String>,
 }
 

@@ -7,7 +7,7 @@
 mod ablations;
 mod checks;
 mod executor;
-
+mod known_ends;
 mod model;
 mod network;
 mod random;

@@ -56,7 +56,7 @@ pub struct Rename {
     pub hold: Hold,
 }
 
-/// What a failover did to a new id.
+/// The effect of a failover on a new id.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Hold {
     Kept,

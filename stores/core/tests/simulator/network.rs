@@ -4,7 +4,6 @@
 //! replies to heartbeats share one connection, and keep their order.
 
 use std::{
-    collections::HashSet,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -21,7 +20,10 @@ use sessile_store::{
 };
 use tokio::sync::{Notify, oneshot};
 
-use crate::executor::{NETWORK, World};
+use crate::{
+    executor::{NETWORK, World},
+    known_ends::KnownEnds,
+};
 
 /// The network between one node and the store. Clones share it; it survives restarts of the node.
 #[derive(Clone)]
@@ -57,12 +59,7 @@ struct State {
     closed: u64,
     /// The last time at which the channel lost messages or was about to.
     faults: Vec<Duration>,
-    /// The ids whose end was sent.
-    ended: HashSet<[u8; 16]>,
-    /// The ids of which the node learned that the store ended them at the limit.
-    ended_at_limit: HashSet<[u8; 16]>,
-    /// Those of them that were not taken, with the times.
-    limit_ends: Vec<(Duration, SessionId)>,
+    ends: KnownEnds,
 }
 
 impl Network {
@@ -82,9 +79,7 @@ impl Network {
             last: Duration::ZERO,
             closed: 0,
             faults: Vec::new(),
-            ended: HashSet::new(),
-            ended_at_limit: HashSet::new(),
-            limit_ends: Vec::new(),
+            ends: KnownEnds::default(),
         };
         Self(Arc::new(Shared {
             world,
@@ -107,36 +102,9 @@ impl Network {
         self.0.revalidations.load(Ordering::Relaxed)
     }
 
-    /// Returns true if the end of an id was sent.
-    pub fn has_ended(&self, id: &SessionId) -> bool {
-        self.state().ended.contains(&id.to_bytes())
-    }
-
-    /// Returns true if the node learned that the store ended an id at the limit.
-    pub fn has_ended_at_limit(&self, id: &SessionId) -> bool {
-        self.state().ended_at_limit.contains(&id.to_bytes())
-    }
-
-    /// Returns the ends at the limit that the node has learned of since the last call.
-    pub fn take_limit_ends(&self) -> Vec<(Duration, SessionId)> {
-        std::mem::take(&mut self.state().limit_ends)
-    }
-
-    /// Forgets the ends that the node knew before it was restarted.
-    pub fn forget_ends(&self) {
-        let mut state = self.state();
-        state.ended.clear();
-        state.ended_at_limit.clear();
-        state.limit_ends.clear();
-    }
-
-    /// Takes the reply to a creation on the side of the node.
-    fn created(&self, created: Created) {
-        let Some(id) = created.ended else { return };
-        let now = self.0.world.now();
-        let mut state = self.state();
-        state.ended_at_limit.insert(id.to_bytes());
-        state.limit_ends.push((now, id));
+    /// Calls `access` with the ends that the node knows of.
+    pub fn ends<T>(&self, access: impl FnOnce(&mut KnownEnds) -> T) -> T {
+        access(&mut self.state().ends)
     }
 
     /// Sets the longest delay of calls, and the percentage of those that are lost.
@@ -398,7 +366,11 @@ impl Store for Network {
                 store.create(&new, not_after).await
             })
         });
-        Box::pin(async move { sent.await.inspect(|created| self.created(*created)) })
+        Box::pin(async move {
+            let created = sent.await?;
+            self.ends(|ends| ends.take(created, self.0.world.now()));
+            Ok(created)
+        })
     }
 
     fn save<'a>(
@@ -480,7 +452,7 @@ impl Store for Network {
     }
 
     fn end(&self, id: SessionId) -> BoxFuture<'_, Result<Ended, StoreError>> {
-        self.state().ended.insert(id.to_bytes());
+        self.ends(|ends| ends.send(id));
         self.send(move |store| Box::pin(async move { store.end(id).await }))
     }
 

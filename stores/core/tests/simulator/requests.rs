@@ -369,29 +369,16 @@ impl Request {
                 continue;
             }
             let id = self.change(lineage, |lineage| lineage.id);
-            let Some(by) = self.ender(&id) else { continue };
+            let lister = (self.node, self.owner);
+            let Some(by) = self.schedule.ender(lister, &id) else {
+                continue;
+            };
             self.change(lineage, |lineage| {
                 if lineage.sign_ins == sign_ins {
                     lineage.end(now, by);
                 }
             });
         }
-    }
-
-    /// Returns the node that asserts an end of a user's session again: the one at whose sign-in it
-    /// ended if that was at the limit, and none if it expired early by a step of the clock.
-    fn ender(&self, id: &SessionId) -> Option<Owner> {
-        if self.schedule.0.networks[self.node].has_ended(id) {
-            return Some(self.owner);
-        }
-        let state = self.schedule.state();
-        let nodes = state.nodes.iter().zip(&self.schedule.0.networks);
-        let mut at_limit = nodes.filter(|(_, network)| network.has_ended_at_limit(id));
-        if let Some((node, _)) = at_limit.next() {
-            return Some(node.owner);
-        }
-        drop(state);
-        (!self.schedule.state().is_set_forward).then_some(NO_NODE)
     }
 
     /// Returns the lineages that are a user's for certain, and the numbers of their sign-ins.
@@ -500,6 +487,4 @@ fn parse(data: &[u8]) -> (u32, u32) {
     (word(0), word(4))
 }
 
-/// The owner of an end that no node asserts again.
-pub const NO_NODE: Owner = Owner::MAX;
 pub const NAMES: [&str; USERS] = ["ada", "grace", "edsger"];

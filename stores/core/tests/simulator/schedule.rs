@@ -15,6 +15,7 @@ use sessile_store::{
 use crate::{
     checks,
     executor::{Owner, World},
+    known_ends::{KnownEnds, NO_NODE},
     model::{Bounds, Lineage},
     network::Network,
     random::{Random, entropy, seed_entropy},
@@ -292,7 +293,7 @@ impl Schedule {
     fn restart(&self, node: usize) {
         let old = self.state().nodes[node].owner;
         self.0.world.kill(old);
-        self.0.networks[node].forget_ends();
+        self.0.networks[node].ends(|ends| *ends = KnownEnds::default());
         let started = self.start(node);
         let mut state = self.state();
         state.nodes[node] = started;
@@ -316,7 +317,7 @@ impl Schedule {
         self.0.store.clear();
         let now = self.0.world.now();
         for lineage in &mut self.state().lineages {
-            lineage.end(now, requests::NO_NODE);
+            lineage.end(now, NO_NODE);
         }
     }
 
@@ -368,23 +369,6 @@ impl Schedule {
             let candidate = cache.l1().verify_token(token.as_str().as_bytes());
             candidate.is_some_and(|found| sessions.contains(&found.id.to_bytes()[..]))
         })
-    }
-
-    /// Records the ends at the limit that nodes have learned of.
-    pub fn take_limit_ends(&self) {
-        let mut state = self.state();
-        let State {
-            nodes, lineages, ..
-        } = &mut *state;
-        for (node, network) in nodes.iter().zip(&self.0.networks) {
-            for (at, id) in network.take_limit_ends() {
-                let token = node.cache.l1().sign(&id);
-                let of_token = |lineage: &&mut Lineage| lineage.tokens.contains(&token);
-                if let Some(lineage) = lineages.iter_mut().find(of_token) {
-                    lineage.end_at_limit(token, at, node.owner);
-                }
-            }
-        }
     }
 
     fn step_clock(&self) {
