@@ -45,9 +45,9 @@ impl TieredCache {
         self.inner().revoke(revocation).await
     }
 
-    /// Returns true if the sink may be asked: all revocations were loaded since the last loss of the
-    /// channel, and the lease holds. Until then, and whenever the sink has no room, the caller must
-    /// accept nothing that may be revoked.
+    /// Returns true if the sink may be asked: all revocations were loaded, and the lease holds. After
+    /// a loss of the channel the lease is not extended until all were loaded again. While this is
+    /// false, the caller must accept nothing that may be revoked.
     ///
     /// Call this *before* the look-up in the sink: a load may end between the two.
     #[inline]
@@ -81,12 +81,11 @@ impl Inner {
             expires_at: revocation.expires_at.min(Revocation::MAX_EXPIRES_AT),
             ..revocation
         };
-        // Queued first: a load that ends while the sink is full takes it from the queue.
+        // Queued first: each load gives the queue to the sink, which may have no room now.
         let accepted = self.revocations.accept(revocation);
         let is_kept = self.apply_revocation(&revocation);
         accepted.map_err(|_| Error::Unreachable)?;
-        // Not at the first poll of the caller: what was accepted is sent even if the caller stops
-        // waiting.
+        // The queue sends it if the task below is dropped.
         let guard = Release {
             inner: Arc::clone(self),
             revocation,
@@ -118,7 +117,7 @@ impl Inner {
         false
     }
 
-    /// Sends revocations that are in the queue or in the log, in one call.
+    /// Sends queued revocations in one call.
     async fn send_revocations(&self, revocations: &[Revocation]) -> Result<(), Error> {
         let deadline = self.env.now() + self.settings.timeout;
         let generation = self.lease.generation();
