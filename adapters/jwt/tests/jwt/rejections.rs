@@ -4,7 +4,7 @@ use serde::de::IgnoredAny;
 use sessile_jwt::{Algorithm, Rejection, VerificationKey, Verifier, VerifierBuilder};
 
 use crate::support::{
-    HEADER, NOW, SECRET, at, builder, encode, key, pem, signed, token, verify, with_claims,
+    HEADER, NOW, at, builder, encode, key, pem, signed, token, verify, with_claims,
 };
 
 fn check(builder: VerifierBuilder, cases: &[(&str, Result<(), Rejection>)]) {
