@@ -149,11 +149,11 @@ fn filled() -> Revocations {
     revocations
 }
 
+/// The key that signs, and those that verify.
+struct Keys(EncodingKey, DecodingKey, VerificationKey);
+
 fn contests(revocations: &Revocations, plan: &Plan) -> [Contest; 4] {
-    let secret = [7; 32];
-    let valid = "a valid key";
-    let contest = |name, algorithm, signing, keys: (EncodingKey, DecodingKey, VerificationKey)| {
-        let (private, key, own) = keys;
+    keys().map(|(algorithm, signing, Keys(private, key, own))| {
         let mut validation = Validation::new(signing);
         validation.set_audience(&[AUDIENCE]);
         validation.set_issuer(&[ISSUER]);
@@ -165,7 +165,7 @@ fn contests(revocations: &Revocations, plan: &Plan) -> [Contest; 4] {
             .revocations(revocations.clone())
             .build();
         Contest {
-            name,
+            name: algorithm.name(),
             token: token(signing, &private),
             key,
             validation,
@@ -175,32 +175,37 @@ fn contests(revocations: &Revocations, plan: &Plan) -> [Contest; 4] {
                 _ => plan.lookups / 100,
             },
         }
-    };
-    let hs256 = (
+    })
+}
+
+fn keys() -> [(Algorithm, Signing, Keys); 4] {
+    let secret = [7; 32];
+    let valid = "a valid key";
+    let hs256 = Keys(
         EncodingKey::from_secret(&secret).expect(valid),
         DecodingKey::from_secret(&secret).expect(valid),
         VerificationKey::hmac(Algorithm::Hs256, &secret).expect(valid),
     );
-    let es256 = (
+    let es256 = Keys(
         EncodingKey::from_ec_pem(pem!("p256-private")).expect(valid),
         DecodingKey::from_ec_pem(pem!("p256-public")).expect(valid),
         VerificationKey::pem(Algorithm::Es256, pem!("p256-public")).expect(valid),
     );
-    let rs256 = (
+    let rs256 = Keys(
         EncodingKey::from_rsa_pem(pem!("rsa-private")).expect(valid),
         DecodingKey::from_rsa_pem(pem!("rsa-public")).expect(valid),
         VerificationKey::pem(Algorithm::Rs256, pem!("rsa-public")).expect(valid),
     );
-    let eddsa = (
+    let eddsa = Keys(
         EncodingKey::from_ed_pem(pem!("ed25519-private")).expect(valid),
         DecodingKey::from_ed_pem(pem!("ed25519-public")).expect(valid),
         VerificationKey::pem(Algorithm::EdDsa, pem!("ed25519-public")).expect(valid),
     );
     [
-        contest("HS256", Algorithm::Hs256, Signing::HS256, hs256),
-        contest("ES256", Algorithm::Es256, Signing::ES256, es256),
-        contest("RS256", Algorithm::Rs256, Signing::RS256, rs256),
-        contest("EdDSA", Algorithm::EdDsa, Signing::EdDSA, eddsa),
+        (Algorithm::Hs256, Signing::HS256, hs256),
+        (Algorithm::Es256, Signing::ES256, es256),
+        (Algorithm::Rs256, Signing::RS256, rs256),
+        (Algorithm::EdDsa, Signing::EdDSA, eddsa),
     ]
 }
 

@@ -79,11 +79,8 @@ impl fmt::Display for VerificationKeyError {
                 algorithm.needed_key()
             ),
             Self::WrongKey { algorithm } => {
-                write!(
-                    f,
-                    "{algorithm} needs {}, got another key",
-                    algorithm.needed_key()
-                )
+                let needed = algorithm.needed_key();
+                write!(f, "{algorithm} needs {needed}, got another key")
             }
             Self::PrivateKey { algorithm } => write!(
                 f,
@@ -96,21 +93,22 @@ impl fmt::Display for VerificationKeyError {
                     "RSA key must have between {min} and {max} bits, got {given}"
                 )
             }
-            Self::Exponent => f.write_str("exponent of an RSA key must be odd and 3 or more"),
-            Self::Factorable => {
-                f.write_str("RSA key has the weakness of CVE-2017-15361 (ROCA); create another key")
-            }
             Self::Jwk { member, expected } => write!(f, "`{member}` of a JWK must be {expected}"),
-            Self::EmptySet => f.write_str("JWK set must contain a key for signatures, got none"),
-            Self::MixedSet => f.write_str(
-                "JWK set must contain either secrets or public keys, got both; use two sets",
-            ),
-            Self::NoProvider => f.write_str(
-                "`jsonwebtoken` has the features `rust_crypto` and `aws_lc_rs`; choose one with \
-                 `CryptoProvider::install_default`",
-            ),
+            Self::Exponent => f.write_str(EXPONENT),
+            Self::Factorable => f.write_str(FACTORABLE),
+            Self::EmptySet => f.write_str(EMPTY_SET),
+            Self::MixedSet => f.write_str(MIXED_SET),
+            Self::NoProvider => f.write_str(NO_PROVIDER),
         }
     }
 }
+
+const EXPONENT: &str = "exponent of an RSA key must be odd and 3 or more";
+const FACTORABLE: &str = "RSA key has the weakness of CVE-2017-15361 (ROCA); create another key";
+const EMPTY_SET: &str = "JWK set must contain a key for signatures, got none";
+const MIXED_SET: &str =
+    "JWK set must contain either secrets or public keys, got both; use two sets";
+const NO_PROVIDER: &str = "`jsonwebtoken` has the features `rust_crypto` and `aws_lc_rs`; choose one \
+                           with `CryptoProvider::install_default`";
 
 impl core::error::Error for VerificationKeyError {}

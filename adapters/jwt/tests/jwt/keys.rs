@@ -134,6 +134,12 @@ fn a_jwk_names_the_member_that_cannot_be_used() {
             "{error}"
         );
     }
+}
+
+// JWT-6: docs/security-checklist.md
+#[test]
+fn a_jwk_is_checked_as_its_key_is() {
+    let (k, x) = (encode(SECRET), encode(&[9; 31]));
     let algorithm = Algorithm::EdDsa;
     let short = format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{x}"}}"#);
     let error = VerificationKey::jwk(&short).unwrap_err();
