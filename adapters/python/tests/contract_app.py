@@ -52,6 +52,12 @@ async def worker() -> str:
     return str(os.getpid())
 
 
+@router.get("/ready")
+async def ready() -> str:
+    health = cache.store_health()
+    return "true" if health is None or health.state == "up" else "false"
+
+
 @router.get("/stats")
 async def stats() -> str:
     if counts is not None:

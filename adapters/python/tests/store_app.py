@@ -10,17 +10,25 @@ from typing import Any
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.responses import Response, StreamingResponse
 
+from sessile import SessionCache
 from sessile.fastapi import CurrentUser, SessionDep, SessionMiddleware
 from sessile.starlette import session_control
 
+cache = SessionCache(secret_key=os.environ["SECRET_KEY"], memory=8 << 20, idle_timeout=14 * 24 * 60 * 60, lifetime=14 * 24 * 60 * 60)
 app = FastAPI()
-app.add_middleware(SessionMiddleware, secret_key=os.environ["SECRET_KEY"], memory=8 << 20)
+app.add_middleware(SessionMiddleware, cache=cache)
 held = asyncio.Event()
 
 
 @app.get("/worker")
 async def worker() -> int:
     return os.getpid()
+
+
+@app.get("/ready")
+async def ready() -> bool:
+    health = cache.store_health()
+    return health is not None and health.state == "up"
 
 
 @app.get("/plain")

@@ -112,7 +112,7 @@ def test_workers_without_their_store_start_and_stop() -> None:
     """They serve what needs no session, and use the store once it answers."""
     with Server(KINDS[0], persists=True) as server:
         server.kill()
-        with Workers("uvicorn", server.url, 2) as workers:
+        with Workers("uvicorn", server.url, 2, is_store_up=False) as workers:
             [one, two] = workers.connect()
             ada = Visitor()
             assert ada.send(one, "GET", "/plain").status == 200

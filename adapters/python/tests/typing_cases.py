@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import redis
+import redis.asyncio
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.datastructures import Secret
@@ -12,6 +14,7 @@ from starlette.requests import Request
 from typing_extensions import assert_type
 
 from sessile import SessionInfo, IssuedSession, Record, SessionCache, SessionId
+from sessile import store
 from sessile.fastapi import CurrentUser, SessionDep
 from sessile.session import Session
 from sessile.starlette import SessionControl, SessionMiddleware, session_control
@@ -58,3 +61,15 @@ async def home(session: SessionDep, user: CurrentUser, request: Request) -> dict
 
 
 test_client(app, cache, user="ada", data={"a": 1}).get("/")
+
+
+async def another_program(client: redis.Redis, aclient: redis.asyncio.Redis) -> None:
+    assert_type(store.read(client, "cookie"), store.StoredSession | None)
+    assert_type(await store.read(aclient, "cookie", secret_key="secret"), store.StoredSession | None)
+    assert_type(store.sessions(client, "ada"), list[store.StoredSession])
+    assert_type(await store.sessions(aclient, "ada"), list[store.StoredSession])
+    assert_type(store.read_id(client, "id"), store.StoredSession | None)
+    found = await store.read_id(aclient, "id")
+    if found is not None:
+        assert_type(found.user, str | None)
+        assert_type(found.data, dict[str, Any])

@@ -76,6 +76,8 @@ class Workers:
     application: str = "store_app:app"
     environment: Mapping[str, str] = field(default_factory=dict)
     options: list[str] = field(default_factory=list)
+    # Waits until each worker is connected to the store, which takes long on a busy machine.
+    is_store_up: bool = True
     # Seconds that the server took to stop.
     stopped_in: float | None = None
 
@@ -130,10 +132,11 @@ class Workers:
             try:
                 connection = self.open()
                 pid = Visitor().send(connection, "GET", "/worker").json()
+                is_ready = Visitor().send(connection, "GET", "/ready").json()
             except (OSError, http.client.HTTPException):
                 time.sleep(0.02)
                 continue
-            if pid in self._connections:
+            if pid in self._connections or (self.is_store_up and not is_ready):
                 # It stays open meanwhile, so that other workers accept the next ones.
                 others.append(connection)
             else:

@@ -44,7 +44,7 @@ class StoredSession:
     """A session as the server kept it when it was read. Times are in seconds since 1970."""
 
     user: str | None
-    """The name of the signed-in user; ``None`` without one."""
+    """The name of the signed-in user. ``None`` without one, and for encrypted data without its keys."""
     label: str
     """The label of the sign-in; empty without one."""
     assurance_level: int
@@ -87,14 +87,17 @@ class StoredSession:
 
 @overload
 def read(  # type: ignore[overload-overlap]
-    client: AsyncClient, cookie: str | bytes, *, secret_key: Any = None, keys: Any = None, cookie_name: str = "session", prefix: str = "sessile"
+    client: AsyncClient, cookie: str | bytes, *,
+    secret_key: Any = None, keys: Any = None, cookie_name: str = "session", prefix: str = "sessile",
 ) -> Awaitable[StoredSession | None]: ...
 @overload
 def read(
-    client: Client, cookie: str | bytes, *, secret_key: Any = None, keys: Any = None, cookie_name: str = "session", prefix: str = "sessile"
+    client: Client, cookie: str | bytes, *,
+    secret_key: Any = None, keys: Any = None, cookie_name: str = "session", prefix: str = "sessile",
 ) -> StoredSession | None: ...
 def read(
-    client: Any, cookie: str | bytes, *, secret_key: Any = None, keys: Any = None, cookie_name: str = "session", prefix: str = "sessile"
+    client: Any, cookie: str | bytes, *,
+    secret_key: Any = None, keys: Any = None, cookie_name: str = "session", prefix: str = "sessile",
 ) -> Any:
     """Returns the session of a cookie, or ``None`` if there is none.
 
@@ -111,14 +114,17 @@ def read(
 
 @overload
 def read_id(  # type: ignore[overload-overlap]
-    client: AsyncClient, id: str, *, secret_key: Any = None, keys: Any = None, cookie_name: str = "session", prefix: str = "sessile"
+    client: AsyncClient, id: str, *,
+    secret_key: Any = None, keys: Any = None, cookie_name: str = "session", prefix: str = "sessile",
 ) -> Awaitable[StoredSession | None]: ...
 @overload
 def read_id(
-    client: Client, id: str, *, secret_key: Any = None, keys: Any = None, cookie_name: str = "session", prefix: str = "sessile"
+    client: Client, id: str, *,
+    secret_key: Any = None, keys: Any = None, cookie_name: str = "session", prefix: str = "sessile",
 ) -> StoredSession | None: ...
 def read_id(
-    client: Any, id: str, *, secret_key: Any = None, keys: Any = None, cookie_name: str = "session", prefix: str = "sessile"
+    client: Any, id: str, *,
+    secret_key: Any = None, keys: Any = None, cookie_name: str = "session", prefix: str = "sessile",
 ) -> Any:
     """Returns the session of the ``id`` of a :class:`StoredSession`, or ``None`` if there is none.
 
@@ -135,14 +141,17 @@ def read_id(
 
 @overload
 def sessions(  # type: ignore[overload-overlap]
-    client: AsyncClient, user: str, *, secret_key: Any = None, keys: Any = None, cookie_name: str = "session", prefix: str = "sessile"
+    client: AsyncClient, user: str, *,
+    secret_key: Any = None, keys: Any = None, cookie_name: str = "session", prefix: str = "sessile",
 ) -> Awaitable[list[StoredSession]]: ...
 @overload
 def sessions(
-    client: Client, user: str, *, secret_key: Any = None, keys: Any = None, cookie_name: str = "session", prefix: str = "sessile"
+    client: Client, user: str, *,
+    secret_key: Any = None, keys: Any = None, cookie_name: str = "session", prefix: str = "sessile",
 ) -> list[StoredSession]: ...
 def sessions(
-    client: Any, user: str, *, secret_key: Any = None, keys: Any = None, cookie_name: str = "session", prefix: str = "sessile"
+    client: Any, user: str, *,
+    secret_key: Any = None, keys: Any = None, cookie_name: str = "session", prefix: str = "sessile",
 ) -> Any:
     """Returns the sessions of a user, the most recently used first; empty without one.
 
