@@ -1,4 +1,4 @@
-"""What the workers of the contract's application share beside the sessions."""
+"""State beside the sessions that the workers of the contract's application share."""
 
 from __future__ import annotations
 
