@@ -61,6 +61,7 @@ def bearer(
     audience: Union[str, Iterable[str], None] = None,
     issuer: Union[str, Iterable[str], None] = None,
     leeway: Union[float, timedelta] = 0,
+    token_type: Optional[str] = None,
     revocations: Optional[Revocations] = None,
     scheme_name: str = "Bearer",
     description: Optional[str] = None,
@@ -83,20 +84,21 @@ def bearer(
     cause. It is 503 with ``Retry-After`` while the store of the revocations cannot be reached. A
     websocket is rejected with code 1008, or 1013 for 503.
     """
-    verifier = Verifier(key, algorithms, options, audience, issuer, leeway=leeway, revocations=revocations)
+    further: Any = {"leeway": leeway, "token_type": token_type, "revocations": revocations}
+    verifier = Verifier(key, algorithms, options, audience, issuer, **further)
     return Bearer(verifier, scheme_name, description)
 
 
 def unauthorized(connection: HTTPConnection, challenge: str) -> Exception:
     if connection.scope["type"] == "websocket":
         return WebSocketException(POLICY_VIOLATION)
-    return HTTPException(401, "Please sign in.", {"WWW-Authenticate": challenge})
+    return HTTPException(401, "Please sign in.", {"WWW-Authenticate": challenge, "Cache-Control": "no-store"})
 
 
 def unavailable(connection: HTTPConnection) -> Exception:
     if connection.scope["type"] == "websocket":
         return WebSocketException(TRY_AGAIN_LATER)
-    return HTTPException(503, "Please try again in a moment.", {"Retry-After": RETRY_AFTER})
+    return HTTPException(503, "Please try again in a moment.", {"Retry-After": RETRY_AFTER, "Cache-Control": "no-store"})
 
 
 POLICY_VIOLATION = 1008
