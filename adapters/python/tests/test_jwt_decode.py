@@ -289,6 +289,7 @@ UNFIT_SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"audience": "api", "options": {"verify_aud": False}}, "`verify_aud`"),
     ({"issuer": [b"x"]}, "`issuer` must be a str"),
     ({"subject": 1}, "`subject` must be a str or None, got 1"),
+    ({"token_type": 1}, "`token_type` must be a str or None, got 1"),
     ({"leeway": "60"}, "`leeway` must be a number of seconds"),
     ({"leeway": -1}, "`leeway`"),
     ({"leeway": 301}, "`leeway`.*300"),
@@ -341,6 +342,14 @@ def test_unverified_parts() -> None:
     for broken in ("", "a.b", "a.b.c", token("[]")):
         with pytest.raises(jwt.DecodeError):
             jwt.get_unverified_claims(broken)
+
+
+def test_token_type_is_compared() -> None:
+    for given in ("at+jwt", "AT+JWT", "application/at+jwt"):
+        assert decode(header(typ=given), token_type="at+jwt") == CLAIMS
+    for text in (header(typ="JWT"), token()):
+        found = rejection(text, token_type="at+jwt")
+        assert type(found) is jwt.DecodeError and found.cause == "header"
 
 
 def test_copies_of_claims_are_plain_dicts() -> None:

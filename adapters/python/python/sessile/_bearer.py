@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Optional, Union
 
-from fastapi import HTTPException
+from fastapi import HTTPException, WebSocketException
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
@@ -29,9 +29,9 @@ class Bearer(SecurityBase):
         try:
             return self._verifier.decode(token)
         except JWTError:
-            raise unauthorized('Bearer error="invalid_token"') from None
+            raise unauthorized(connection, 'Bearer error="invalid_token"') from None
         except RevocationsUnavailableError:
-            raise HTTPException(503, "Please try again in a moment.", {"Retry-After": RETRY_AFTER}) from None
+            raise unavailable(connection) from None
 
     def rejections(self) -> dict[str, int]:
         """Returns the number of rejected tokens by cause."""
@@ -50,7 +50,7 @@ class Bearer(SecurityBase):
         if scheme.lower() == b"bearer":
             return bytes(token).strip(b" ")
         self._verifier._native.count_missing()
-        raise unauthorized("Bearer")
+        raise unauthorized(connection, "Bearer")
 
 
 def bearer(
@@ -61,6 +61,7 @@ def bearer(
     audience: Union[str, Iterable[str], None] = None,
     issuer: Union[str, Iterable[str], None] = None,
     leeway: Union[float, timedelta] = 0,
+    token_type: Optional[str] = None,
     revocations: Optional[Revocations] = None,
     scheme_name: str = "Bearer",
     description: Optional[str] = None,
@@ -80,15 +81,29 @@ def bearer(
 
     Without a token, the response is 401 with ``WWW-Authenticate: Bearer``. With a token that is
     rejected, it is 401 with ``error="invalid_token"``, and only :meth:`Bearer.rejections` shows the
-    cause. It is 503 with ``Retry-After`` while the store of the revocations cannot be reached.
+    cause. It is 503 with ``Retry-After`` while the store of the revocations cannot be reached. A
+    websocket is rejected with code 1008, or 1013 for 503.
     """
-    verifier = Verifier(key, algorithms, options, audience, issuer, leeway=leeway, revocations=revocations)
+    further: Any = {"leeway": leeway, "token_type": token_type, "revocations": revocations}
+    verifier = Verifier(key, algorithms, options, audience, issuer, **further)
     return Bearer(verifier, scheme_name, description)
 
 
-def unauthorized(challenge: str) -> HTTPException:
-    return HTTPException(401, "Please sign in.", {"WWW-Authenticate": challenge})
+def unauthorized(connection: HTTPConnection, challenge: str) -> Exception:
+    if connection.scope["type"] == "websocket":
+        return WebSocketException(POLICY_VIOLATION)
+    return HTTPException(401, "Please sign in.", {"WWW-Authenticate": challenge, "Cache-Control": "no-store"})
 
+
+def unavailable(connection: HTTPConnection) -> Exception:
+    if connection.scope["type"] == "websocket":
+        return WebSocketException(TRY_AGAIN_LATER)
+    return HTTPException(503, "Please try again in a moment.", {"Retry-After": RETRY_AFTER, "Cache-Control": "no-store"})
+
+
+POLICY_VIOLATION = 1008
+TRY_AGAIN_LATER = 1013
+"""Codes of RFC 6455 and of IANA. Before ``accept()`` the handshake is rejected with status 403."""
 
 RETRY_AFTER = "1"
 """In seconds: a store that answers again renews the lease within its heartbeat."""

@@ -34,6 +34,7 @@ class Rules(NamedTuple):
     audience: tuple[str, ...]
     issuer: tuple[str, ...]
     subject: str | None
+    token_type: str | None
     leeway: float
     require_exp: bool
     verify_aud: bool
@@ -41,16 +42,22 @@ class Rules(NamedTuple):
 
 
 def rules(
-    key: Any, algorithms_: Any, options_: Mapping[str, Any] | None, audience: Any, issuer: Any, subject: Any, leeway: Any
+    key: Any,
+    algorithms_: Any,
+    options_: Mapping[str, Any] | None,
+    audience: Any,
+    issuer: Any,
+    subject: Any,
+    leeway: Any,
+    token_type: Any,
 ) -> Rules:
-    if subject is not None and not isinstance(subject, str):
-        raise TypeError(f"`subject` must be a str or None, got {subject!r}")
     return Rules(
         keys(key),
         algorithms(algorithms_),
         names("audience", audience),
         names("issuer", issuer),
-        subject,
+        text_or_none("subject", subject),
+        text_or_none("token_type", token_type),
         *options(options_, leeway),
     )
 
@@ -121,6 +128,12 @@ def names(setting: str, given: Any) -> tuple[str, ...]:
     if not found or not all(isinstance(name, str) for name in found):
         raise TypeError(f"`{setting}` must be a str, or a list of at least one, got {given!r}")
     return tuple(sorted(found))
+
+
+def text_or_none(setting: str, given: Any) -> str | None:
+    if given is not None and not isinstance(given, str):
+        raise TypeError(f"`{setting}` must be a str or None, got {given!r}")
+    return given
 
 
 def seconds(setting: str, given: Any) -> float:

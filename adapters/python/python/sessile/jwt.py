@@ -129,6 +129,7 @@ def decode(
     subject: str | None = None,
     *,
     leeway: float | timedelta = 0,
+    token_type: str | None = None,
     now: float | datetime | None = None,
     revocations: Revocations | None = None,
 ) -> Claims:
@@ -136,13 +137,14 @@ def decode(
 
     ``key`` is a secret, a public key in PEM, a JWK as a dict, a JWK set, a list of keys, or a dict
     of keys by ``kid``. ``algorithms`` is required. ``exp`` is required unless ``options`` contains
-    ``{"require_exp": False}``. ``now`` is the time in seconds since 1970, for tests.
+    ``{"require_exp": False}``. ``token_type`` is the ``typ`` that the header must have, such as
+    ``at+jwt``. ``now`` is the time in seconds since 1970, for tests.
 
     Raises :exc:`JWTError` if the token is rejected, :exc:`RevocationsUnavailableError` if the store
     of ``revocations`` cannot be reached, and :exc:`JWKError`, :exc:`TypeError` or
     :exc:`ValueError` for an argument that is not accepted.
     """
-    rules = settings.rules(key, algorithms, options, audience, issuer, subject, leeway)
+    rules = settings.rules(key, algorithms, options, audience, issuer, subject, leeway, token_type)
     verifier = _verifier(rules) if revocations is None else revocations._verifier(rules)
     return verifier.decode(token, settings.now(now))
 
@@ -165,9 +167,10 @@ class Verifier:
         subject: str | None = None,
         *,
         leeway: float | timedelta = 0,
+        token_type: str | None = None,
         revocations: Revocations | None = None,
     ) -> None:
-        rules = settings.rules(key, algorithms, options, audience, issuer, subject, leeway)
+        rules = settings.rules(key, algorithms, options, audience, issuer, subject, leeway, token_type)
         self._native = _Verifier(rules, None if revocations is None else revocations._native)
 
     def decode(self, token: str | bytes, *, now: float | datetime | None = None) -> Claims:

@@ -295,6 +295,9 @@ fn settings(rules: &Bound<'_, PyAny>) -> PyResult<VerifierBuilder> {
     for audience in rules.getattr("audience")?.extract::<Vec<String>>()? {
         builder = builder.audience(audience);
     }
+    if let Some(token_type) = rules.getattr("token_type")?.extract::<Option<String>>()? {
+        builder = builder.token_type(token_type);
+    }
     for issuer in rules.getattr("issuer")?.extract::<Vec<String>>()? {
         builder = builder.issuer(issuer);
     }
