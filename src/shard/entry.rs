@@ -33,7 +33,9 @@
 //! Times are ticks. Each session has its own idle timeout. The serial distinguishes sessions that
 //! were created in one tick. This file knows where the fields are, and not how they are used.
 
-pub(crate) use super::header::{EntryHeader, EntryMeta, Flags, HeaderFields, Times, TokenParts};
+pub(crate) use super::header::{
+    EntryHeader, EntryMeta, Flags, HeaderFields, Origin, Times, TokenParts,
+};
 use super::{
     header::MAX_LABEL_BITS,
     region::{Offset, Pair, Region, WORD},
@@ -62,42 +64,6 @@ pub(crate) struct EntryUser<'a> {
     /// The start of the lifetime: the creation, or a sign-in that renewed it.
     pub(crate) start: Tick,
 }
-
-/// The word before the data of a tiered cache's entry.
-///
-/// ```text
-///  bit 0 creation │ 32 place │ 48 lag
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Origin {
-    /// The creation of the session.
-    pub(crate) birth: Tick,
-    /// The place of the id, of which the number of the shard is only a part.
-    pub(crate) place: Place,
-    /// The time from the command that returned the session to its installation. No command takes
-    /// the maximum, 109 minutes.
-    pub(crate) lag: u16,
-}
-
-impl Origin {
-    #[inline(always)]
-    pub(crate) fn unpack(word: u64) -> Self {
-        Self {
-            birth: word as Tick,
-            place: (word >> PLACE_SHIFT) as Place,
-            lag: (word >> LAG_SHIFT) as u16,
-        }
-    }
-
-    fn pack(self) -> u64 {
-        let place = u64::from(self.place) << PLACE_SHIFT;
-        u64::from(self.birth) | place | u64::from(self.lag) << LAG_SHIFT
-    }
-}
-
-const PLACE_SHIFT: u32 = Tick::BITS;
-const LAG_SHIFT: u32 = PLACE_SHIFT + Place::BITS;
-const _: () = assert!(LAG_SHIFT + u16::BITS == u64::BITS);
 
 /// A label that was copied out of an entry.
 #[derive(Clone, Copy)]

@@ -6,11 +6,15 @@ use core::fmt;
 use super::{
     entry::{
         AUTHENTICATED, CREATED, DATA, DEADLINES, EntryUser, HEADER_WORDS, ID, IDLE_TIMEOUT,
-        LENGTH_BITS, LENGTH_MASK, Origin, TAG, VERSION, user_words,
+        LENGTH_BITS, LENGTH_MASK, TAG, VERSION, user_words,
     },
     region::Pair,
 };
-use crate::{clock::Tick, cookie::Tag, id::Id};
+use crate::{
+    clock::Tick,
+    cookie::Tag,
+    id::{Id, Place},
+};
 
 /// A copy of the header: the cache line, and the word of the idle timeout before it.
 #[derive(Clone, Copy)]
@@ -202,6 +206,42 @@ impl Times {
         self.idle.saturating_sub(self.idle_timeout)
     }
 }
+
+/// The word before the data of a tiered cache's entry.
+///
+/// ```text
+///  bit 0 creation │ 32 place │ 48 lag
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// The creation of the session.
+    pub(crate) birth: Tick,
+    /// The place of the id, of which the number of the shard is only a part.
+    pub(crate) place: Place,
+    /// The time from the command that returned the session to its installation. No command takes
+    /// the maximum, 109 minutes.
+    pub(crate) lag: u16,
+}
+
+impl Origin {
+    #[inline(always)]
+    pub(crate) fn unpack(word: u64) -> Self {
+        Self {
+            birth: word as Tick,
+            place: (word >> PLACE_SHIFT) as Place,
+            lag: (word >> LAG_SHIFT) as u16,
+        }
+    }
+
+    pub(super) fn pack(self) -> u64 {
+        let place = u64::from(self.place) << PLACE_SHIFT;
+        u64::from(self.birth) | place | u64::from(self.lag) << LAG_SHIFT
+    }
+}
+
+const PLACE_SHIFT: u32 = Tick::BITS;
+const LAG_SHIFT: u32 = PLACE_SHIFT + Place::BITS;
+const _: () = assert!(LAG_SHIFT + u16::BITS == u64::BITS);
 
 /// The flags and small numbers of an entry.
 ///

@@ -51,13 +51,26 @@ def url() -> Iterator[str]:
         yield url
 
 
+def connections_of(server: Workers) -> list[http.client.HTTPConnection]:
+    """Returns a connection to each worker, once the store of each is up."""
+    connections = server.connect_to_others()
+    for connection in connections:
+        wait_until(lambda c=connection: Visitor().send(c, "POST", "/login/guest").status == 200, "the store is up")
+    return connections
+
+
+def is_up(cache: SessionCache) -> bool:
+    health = cache.store_health()
+    return health is not None and health.state == "up"
+
+
 def status(connection: http.client.HTTPConnection, visitor: Visitor, path: str) -> int:
     return Visitor(visitor.cookie).send(connection, "GET", path).status
 
 
 def test_four_workers_share_sign_in_cart_and_sign_out(url: str) -> None:
     with Workers("uvicorn", url, application="memcached_app:app") as server:
-        first, *others = server.connect_to_others()
+        first, *others = connections_of(server)
         visitor, other = Visitor(), Visitor()
         for each in (visitor, other):
             assert each.send(first, "POST", "/login/ada").status == 200
@@ -88,12 +101,15 @@ def test_four_workers_share_sign_in_cart_and_sign_out(url: str) -> None:
 
 def test_the_list_of_a_users_sessions_is_an_error_that_says_so(url: str) -> None:
     with Workers("uvicorn", url, workers=1, application="memcached_app:app") as server:
-        [connection] = server.connect_to_others()
+        [connection] = connections_of(server)
         visitor = Visitor()
         visitor.send(connection, "POST", "/login/ada")
         answer = visitor.send(connection, "GET", "/devices")
         assert (answer.status, answer.json()["detail"]) == (501, "session store does not support the list of a user's sessions")
-    cache = SessionCache(secret_key=KEY, memory=4 << 20, store=url, max_sessions_per_user=None)
+    # The workers have another secret, so their prefix cannot be used.
+    store = MemcachedStore(url, prefix="own")
+    cache = SessionCache(secret_key=KEY, memory=4 << 20, store=store, max_sessions_per_user=None)
+    wait_until(lambda: is_up(cache), "the store is up")
     with pytest.raises(SessionError, match="does not support the list of a user's sessions"):
         cache.user_sessions("ada")
     assert cache.end_user_sessions("ada") == 0
@@ -117,6 +133,7 @@ def test_settings_of_a_memcached(url: str) -> None:
     assert store == MemcachedStore(url, prefix="shop", timeout=0.2, lease=1.0, encrypt=True)
     assert store != MemcachedStore(url) and MemcachedStore(url) != RedisStore(url)
     one, other = (SessionCache(**settings, store=store) for _ in range(2))
+    wait_until(lambda: is_up(one) and is_up(other), "the store is up")
     issued = one.create(b"a cart")
     found = other.open_token(issued.token)
     assert found is not None and found.data == b"a cart"
@@ -129,6 +146,7 @@ def test_settings_of_a_memcached(url: str) -> None:
 def test_a_memcached_that_is_gone_is_unreachable() -> None:
     with memcached() as url:
         cache = SessionCache(secret_key=KEY, memory=4 << 20, store=url, max_sessions_per_user=None)
+        wait_until(lambda: is_up(cache), "the store is up")
         cache.create(b"")
     with pytest.raises(Unreachable):
         for _ in range(10):

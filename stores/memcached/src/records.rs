@@ -122,13 +122,12 @@ impl MemcachedStore {
         if record.code != Code::Value {
             return Loaded::Absent;
         }
-        let value = &record.value;
-        let Ok((len, stamp)) = Stamp::split(value) else {
-            return Loaded::Foreign(value.clone());
+        let Ok((len, stamp)) = Stamp::split(&record.value) else {
+            return Loaded::Foreign(record.value.clone());
         };
-        let bytes = value.slice(..len);
-        let (now, header) = match Record::decode(&bytes) {
-            Ok(Record::Session(session)) => (now(), session.header),
+        let bytes = record.value.slice(..len);
+        let header = match Record::decode(&bytes) {
+            Ok(Record::Session(session)) => session.header,
             Ok(Record::Alias(alias)) => {
                 return Loaded::Alias(LoadedAlias {
                     alias,
@@ -138,15 +137,8 @@ impl MemcachedStore {
             }
             Err(_) => return Loaded::Foreign(bytes),
         };
-        let Some((_, meta)) = data.filter(|(data, _)| is_permitted(&header, &stamp, data, now))
-        else {
-            return Loaded::Absent;
-        };
-        let is_open = header.user.is_none_or(|user| {
-            let generations = Generations::decode(&place.value);
-            generations.is_ok_and(|generations| generations.permits(&user, &stamp))
-        });
-        let Some(longest) = header.expires_in(now, Duration::ZERO).filter(|_| is_open) else {
+        let now = now();
+        let Some((longest, meta)) = permitted_for(&header, &stamp, data, place, now) else {
             return Loaded::Absent;
         };
         let session = LoadedSession {
@@ -274,14 +266,28 @@ impl LoadedSession {
     }
 }
 
-/// Returns true if neither its lifetime nor an end of all sessions has ended a session.
-fn is_permitted(header: &Header, stamp: &Stamp, data: &DataSet, now: ServerTime) -> bool {
+/// Returns the longest time for which a session is open from now on, and the number of the data set.
+/// `None` if its lifetime, an end of all sessions or one of its user's has ended it.
+fn permitted_for(
+    header: &Header,
+    stamp: &Stamp,
+    data: Option<(DataSet, u64)>,
+    place: &Reply,
+    now: ServerTime,
+) -> Option<(Duration, u64)> {
+    let (data, meta) = data?;
+    let is_of_user = header.user.is_none_or(|user| {
+        let generations = Generations::decode(&place.value);
+        generations.is_ok_and(|generations| generations.permits(&user, stamp))
+    });
     let cutoff = data.ended_before;
     let is_old_sign_in = header.user.is_some() && header.authenticated <= cutoff;
-    stamp.generation == data.generation
-        && header.end > now
+    let is_open = stamp.generation == data.generation
         && header.created > cutoff
         && !is_old_sign_in
+        && is_of_user;
+    let longest = header.expires_in(now, Duration::ZERO)?;
+    is_open.then_some((longest, meta))
 }
 
 pub(crate) fn written(reply: Option<&Reply>) -> Result<Written, StoreError> {

@@ -315,23 +315,21 @@ impl MemcachedStore {
         let Written::Done(created) = self.put(&alias.target, None, &value).await? else {
             return Err(StoreError::Taken);
         };
-        let old = found.alias(alias);
-        let rotated = Rotated {
-            now: found.now,
-            version: session.header.version,
-        };
-        match self.put(id, Some(found.cas), &old).await? {
+        let version = session.header.version;
+        match self.put(id, Some(found.cas), &found.alias(alias)).await? {
             Written::Done(_) => {
-                self.remember(&alias.target, &found, rotated.version, created);
-                return Ok(Some(rotated));
+                self.remember(&alias.target, &found, version, created);
+                let now = found.now;
+                Ok(Some(Rotated { now, version }))
             }
-            Written::Other => self.delete(&alias.target, created).await?,
-            Written::Missing => {
+            other => {
                 self.delete(&alias.target, created).await?;
-                return Err(StoreError::Gone);
+                match other {
+                    Written::Missing => Err(StoreError::Gone),
+                    _ => Ok(None),
+                }
             }
-        };
-        Ok(None)
+        }
     }
 
     /// Deletes a session, whatever else is written to it. An alias is left as it is.

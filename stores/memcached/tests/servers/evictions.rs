@@ -21,6 +21,7 @@ fn without_the_data_set_every_session_ends_and_none_returns() {
     }
     until("a new data set", || client.get("sessile:meta").is_some());
     let other = Node::start(server.store());
+    node.until_up();
     for session in &sessions {
         assert!(
             client.get(&key(&session.id)).is_some(),
@@ -28,7 +29,6 @@ fn without_the_data_set_every_session_ends_and_none_returns() {
         );
         assert!(!other.is_open(session) && !node.is_open(session));
     }
-    node.until_up();
     let new = node.create("ada");
     assert!(other.is_open(&new));
 }

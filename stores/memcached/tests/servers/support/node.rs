@@ -82,10 +82,11 @@ impl Node {
         self.open(session).expect("the store answers").is_some()
     }
 
-    /// Waits until a session is not opened any more, and returns the time that this took.
+    /// Waits until a session is not opened any more, and returns the time that this took. After a
+    /// fence the store does not answer for a moment.
     pub fn until_ended(&self, session: &IssuedSession) -> Duration {
         let began = Instant::now();
-        until("the session has ended", || !self.is_open(session));
+        until("the session has ended", || self.open(session) == Ok(None));
         began.elapsed()
     }
 
