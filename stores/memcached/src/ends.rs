@@ -59,10 +59,7 @@ impl MemcachedStore {
                 let mut checked = Checked::new(&new.id, new.version, [cas, origin.meta]);
                 checked.place = origin.generations.map(|(_, number)| number);
                 self.state(|state| state.seen.insert(&new.id, checked));
-                Ok(Created {
-                    now,
-                    ended: None,
-                })
+                Ok(Created { now, ended: None })
             }
             Written::Other | Written::Missing => Err(StoreError::Taken),
         }
