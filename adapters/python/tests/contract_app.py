@@ -18,7 +18,7 @@ from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from sessile import Gone, SessionCache, SessionError
+from sessile import Gone, RedisStore, SessionCache, SessionError
 from sessile.fastapi import SessionDep, SessionMiddleware
 from sessile.starlette import session_control
 from sessile.testing import ManualClock
@@ -29,7 +29,9 @@ FEATURES = "panics remember large-headers identity-keys touch-always rotates"
 # Deadlines in a store are in the time of its server.
 clock = None if STORE else ManualClock()
 counts = SharedCounts(STORE) if STORE else None
-cache = SessionCache(keys=os.environ["SESSILE_KEYS"], memory=16 << 20, cookie_name="__Host-session", clock=clock)
+# A machine that runs many tests at once may take longer than the default of 0.5 s.
+store = RedisStore(STORE, timeout=5) if STORE else None
+cache = SessionCache(keys=os.environ["SESSILE_KEYS"], memory=16 << 20, cookie_name="__Host-session", clock=clock, store=store)
 router = APIRouter(default_response_class=PlainTextResponse)
 
 

@@ -10,11 +10,14 @@ from typing import Any
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.responses import Response, StreamingResponse
 
-from sessile import SessionCache
+from sessile import RedisStore, SessionCache
 from sessile.fastapi import CurrentUser, SessionDep, SessionMiddleware
 from sessile.starlette import session_control
 
-cache = SessionCache(secret_key=os.environ["SECRET_KEY"], memory=8 << 20, idle_timeout=14 * 24 * 60 * 60, lifetime=14 * 24 * 60 * 60)
+LIFETIME = 14 * 24 * 60 * 60
+# A machine that runs many tests at once may take longer than the default of 0.5 s.
+store = RedisStore(os.environ["SESSILE_STORE"], timeout=float(os.environ.get("STORE_TIMEOUT", "5")))
+cache = SessionCache(secret_key=os.environ["SECRET_KEY"], memory=8 << 20, store=store, idle_timeout=LIFETIME, lifetime=LIFETIME)
 app = FastAPI()
 app.add_middleware(SessionMiddleware, cache=cache)
 held = asyncio.Event()

@@ -24,6 +24,7 @@ DOWN_FOR = 20 if LONG else 7.5
 # Seconds. The machine of a test may be slow, so each limit has a margin.
 MARGIN = 2.5
 TIMEOUT, LEASE = 0.5, 5
+SETTINGS = {"STORE_TIMEOUT": str(TIMEOUT)}
 LONGEST = 3 * TIMEOUT + MARGIN
 # Two heartbeats without an answer.
 FENCE = 2 + MARGIN / 2
@@ -45,7 +46,7 @@ class Outage:
 @pytest.fixture(params=CHOSEN, ids="-".join)
 def outage(request: pytest.FixtureRequest) -> Iterator[Outage]:
     store, fault = request.param
-    with Server(store, persists=True) as server, Workers("uvicorn", server.url, 2) as workers:
+    with Server(store, persists=True) as server, Workers("uvicorn", server.url, 2, environment=SETTINGS) as workers:
         yield Outage(server, workers, fault)
 
 
@@ -112,7 +113,7 @@ def test_workers_without_their_store_start_and_stop() -> None:
     """They serve what needs no session, and use the store once it answers."""
     with Server(KINDS[0], persists=True) as server:
         server.kill()
-        with Workers("uvicorn", server.url, 2, is_store_up=False) as workers:
+        with Workers("uvicorn", server.url, 2, environment=SETTINGS, is_store_up=False) as workers:
             [one, two] = workers.connect()
             ada = Visitor()
             assert ada.send(one, "GET", "/plain").status == 200

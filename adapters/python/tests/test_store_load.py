@@ -14,7 +14,7 @@ from in_process import request
 from servers import KINDS, Server
 from workers import SECRET, Visitor, Workers, status_of
 
-from sessile import SessionCache
+from sessile import RedisStore, SessionCache
 from sessile.starlette import SessionMiddleware
 
 pytestmark = pytest.mark.newest
@@ -74,7 +74,7 @@ def test_concurrent_changes_of_different_keys_are_all_kept(site: Workers) -> Non
 
 def test_memory_and_threads_do_not_grow() -> None:
     with Server(KINDS[0]) as server:
-        cache = SessionCache(secret_key=SECRET, memory=4 << 20, store=server.url)
+        cache = SessionCache(secret_key=SECRET, memory=4 << 20, store=RedisStore(server.url, timeout=5))
         app = SessionMiddleware(change_or_read, cache=cache)
         cookies = [""] * 100
 

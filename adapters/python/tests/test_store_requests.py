@@ -21,7 +21,7 @@ from servers import KINDS, Server
 from starlette.testclient import TestClient
 from workers import SECRET, Visitor, Workers, status_of
 
-from sessile import SessionCache
+from sessile import RedisStore, SessionCache
 from sessile.fastapi import CurrentUser, SessionDep, SessionMiddleware
 from sessile.testing import test_client
 
@@ -46,7 +46,7 @@ def caches(server: Server) -> Iterator[Callable[[], SessionCache]]:
     built: list[SessionCache] = []
 
     def build() -> SessionCache:
-        built.append(SessionCache(secret_key=SECRET, memory=4 << 20, store=server.url))
+        built.append(SessionCache(secret_key=SECRET, memory=4 << 20, store=RedisStore(server.url, timeout=5)))
         return built[-1]
 
     yield build
@@ -172,7 +172,7 @@ def test_websocket_saves_and_reads_over_two_processes(server: Server, monkeypatc
 
 EXIT = """
 import sys, threading
-from sessile import SessionCache
+from sessile import RedisStore, SessionCache
 cache = SessionCache(secret_key={secret!r}, memory=4 << 20, store={url!r})
 issued = cache.create(b"a cart")
 print("ready", flush=True)
