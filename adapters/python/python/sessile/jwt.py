@@ -333,7 +333,7 @@ class _Verifiers:
     def __init__(self, revocations: _Revocations | None) -> None:
         by_rules = lru_cache(MAX_VERIFIERS)(lambda rules: _Verifier(rules, revocations))
 
-        def by_arguments(kind: type, key: object, algorithms: object, *rest: Any) -> _Verifier:
+        def by_arguments(kind: str, key: object, algorithms: object, *rest: Any) -> _Verifier:
             return by_rules(settings.rules(key, algorithms, None, *rest))
 
         self._by_rules = by_rules
@@ -343,7 +343,7 @@ class _Verifiers:
         """Returns the verifier of these arguments. Only immutable ones are compared as they are."""
         if not options and type(key) in (str, bytes) and type(algorithms) in (list, tuple):
             try:
-                return self._by_arguments(type(key), key, tuple(algorithms), *rest)
+                return self._by_arguments(type(key).__name__, key, tuple(algorithms), *rest)
             except TypeError:
                 pass  # An argument is a list, or has a wrong type, which is reported below.
         return self._by_rules(settings.rules(key, algorithms, options, *rest))
