@@ -21,7 +21,7 @@ libraries; :exc:`JWTError` is the base class of those that reject a token.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -144,9 +144,9 @@ def decode(
     of ``revocations`` cannot be reached, and :exc:`JWKError`, :exc:`TypeError` or
     :exc:`ValueError` for an argument that is not accepted.
     """
-    rules = settings.rules(key, algorithms, options, audience, issuer, subject, leeway, token_type)
-    verifier = _verifier(rules) if revocations is None else revocations._verifier(rules)
-    return verifier.decode(token, settings.now(now))
+    verifiers = _verifiers if revocations is None else revocations._verifiers
+    verifier = verifiers.find(key, algorithms, options, audience, issuer, subject, leeway, token_type)
+    return verifier.decode(token, None if now is None else settings.now(now))
 
 
 class Verifier:
@@ -193,9 +193,9 @@ class Revocations:
     awaitable variants, whose names start with ``a``. Without a store both finish immediately.
     """
 
-    __slots__ = ("__weakref__", "_native", "_verifier")
+    __slots__ = ("__weakref__", "_native", "_verifiers")
     _native: _Revocations
-    _verifier: Callable[[settings.Rules], _Verifier]
+    _verifiers: _Verifiers
 
     def __init__(self) -> None:
         raise TypeError("call Revocations.in_memory(capacity=…), which a restart empties, or Revocations.with_store(…)")
@@ -228,7 +228,7 @@ class Revocations:
     def _of(cls, native: _Revocations) -> Revocations:
         self = cls.__new__(cls)
         self._native = native
-        self._verifier = lru_cache(MAX_VERIFIERS)(lambda rules: _Verifier(rules, native))
+        self._verifiers = _Verifiers(native)
         return self
 
     def revoke_token(self, claims: Mapping[str, Any]) -> None:
@@ -321,14 +321,35 @@ def get_unverified_claims(token: str | bytes) -> dict[str, Any]:
     return _jwt_read(token, True)
 
 
+class _Verifiers:
+    """The verifiers that :func:`decode` used last, which receives its key with each call.
+
+    Parsing a key takes longer than verifying a signature. A verifier depends only on the arguments,
+    which contain the keys that the application holds anyway.
+    """
+
+    __slots__ = ("_by_arguments", "_by_rules")
+
+    def __init__(self, revocations: _Revocations | None) -> None:
+        by_rules = lru_cache(MAX_VERIFIERS)(lambda rules: _Verifier(rules, revocations))
+
+        def by_arguments(kind: str, key: object, algorithms: object, *rest: Any) -> _Verifier:
+            return by_rules(settings.rules(key, algorithms, None, *rest))
+
+        self._by_rules = by_rules
+        self._by_arguments = lru_cache(MAX_VERIFIERS, typed=True)(by_arguments)
+
+    def find(self, key: Any, algorithms: Any, options: Mapping[str, Any] | None, *rest: Any) -> _Verifier:
+        """Returns the verifier of these arguments. Only immutable ones are compared as they are."""
+        if not options and type(key) in (str, bytes) and type(algorithms) in (list, tuple):
+            try:
+                return self._by_arguments(type(key).__name__, key, tuple(algorithms), *rest)
+            except TypeError:
+                pass  # An argument is a list, or has a wrong type, which is reported below.
+        return self._by_rules(settings.rules(key, algorithms, options, *rest))
+
+
 MAX_VERIFIERS = 16
 
-
-@lru_cache(MAX_VERIFIERS)
-def _verifier(rules: settings.Rules) -> _Verifier:
-    """Returns the verifier of :func:`decode`, which receives its key with each call.
-
-    Global state, because parsing a key takes longer than verifying a signature. A verifier depends
-    only on the arguments, which contain the keys that the application holds anyway.
-    """
-    return _Verifier(rules, None)
+_verifiers = _Verifiers(None)
+"""Verifiers without revocations. Global, because the functions of the libraries are."""

@@ -137,16 +137,22 @@ impl Verifier {
             None => None,
         };
         let list = revocations.as_ref().map(|current| current.number);
-        let mut built = self.built.lock();
-        if let Some(built) = built.get().filter(|built| built.list == list) {
-            return Ok(built.verifier.clone());
+        if let Some(verifier) = self.built_for(list) {
+            return Ok(verifier);
         }
         let verifier = build(&self.settings, revocations.map(|current| current.list))?;
-        *built = OfProcess::new(Built {
+        *self.built.lock() = OfProcess::new(Built {
             verifier: verifier.clone(),
             list,
         });
         Ok(verifier)
+    }
+
+    /// Returns the verifier of this process, if it has this list of revocations.
+    fn built_for(&self, list: Option<u64>) -> Option<sessile_jwt::Verifier> {
+        let built = self.built.lock();
+        let built = built.get().filter(|built| built.list == list);
+        built.map(|built| built.verifier.clone())
     }
 
     fn verify<'py>(
