@@ -65,7 +65,7 @@ pub enum Error {
     /// Reserved: the store of a tiered cache cannot do that. A
     /// [`SessionCache`](crate::SessionCache) never returns this.
     Unsupported {
-        /// What it cannot do.
+        /// The verb.
         verb: &'static str,
     },
 }

@@ -23,7 +23,8 @@
 //!
 //! The server pushes no changes, so each session in memory has a lease of its own. When that is
 //! over, the unique numbers of its items are compared, without their values. Writes replace the
-//! value that was read and no other. The server has no clock of use, so times are those of the nodes.
+//! value that was read and no other. The server has no clock that clients can use, so times are those
+//! of the nodes.
 
 mod connection;
 mod ends;

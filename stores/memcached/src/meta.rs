@@ -9,9 +9,9 @@
 //!  version, stats settings                VERSION, STAT … END
 //! ```
 //!
-//! Owns the limits of what a server may send. Invariant: bytes of any kind become lines or an error,
-//! without a panic, and no length that a server names is allocated before its bytes have arrived. It
-//! knows no key and no record.
+//! Owns the limits of what a server may send. Invariant: bytes of any kind become lines or an
+//! error, without a panic, and no length that a server names is allocated before its bytes have
+//! arrived. It knows no key and no record.
 
 use bytes::{Buf, Bytes, BytesMut};
 

@@ -266,8 +266,8 @@ impl LoadedSession {
     }
 }
 
-/// Returns the longest time for which a session is open from now on, and the number of the data set.
-/// `None` if its lifetime, an end of all sessions or one of its user's has ended it.
+/// Returns the longest time for which a session is open from now on, and the number of the data
+/// set. `None` if its lifetime, an end of all sessions or one of its user's has ended it.
 fn permitted_for(
     header: &Header,
     stamp: &Stamp,
@@ -332,7 +332,7 @@ fn whole_seconds(span: Duration) -> u64 {
 
 /// The number of times that a change is tried while others come between.
 pub(crate) const MAX_ATTEMPTS: usize = 16;
-/// What the server keeps with an item beside key and value, in bytes, rounded up.
+/// The length of what the server keeps beside key and value, in bytes, rounded up.
 const ITEM_OVERHEAD: usize = 80;
 /// The longest relative time of the protocol: 30 days in seconds.
 const MAX_RELATIVE: u64 = 30 * 24 * 60 * 60;

@@ -45,7 +45,7 @@ struct EndedUser {
     at: ServerTime,
 }
 
-/// What the nodes of a store have in common.
+/// The facts that the nodes of a store have in common.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct DataSet {
     pub(crate) epoch: [u8; 16],
