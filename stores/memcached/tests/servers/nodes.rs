@@ -45,7 +45,7 @@ fn every_kind_of_end_is_seen_within_the_lease() {
     });
     check("end_all", "grace", &|_| assert_eq!(verbs.end_all(), Ok(())));
     check("end_all, anonymous", "", &|_| {
-        assert_eq!(verbs.end_all(), Ok(()))
+        assert_eq!(verbs.end_all(), Ok(()));
     });
     check("sign_in", "", &|session| {
         verbs.sign_in(&session.id, "ada").expect("it is anonymous");
