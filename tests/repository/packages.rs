@@ -18,7 +18,7 @@ use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag};
 use crate::files::{read, root};
 
 /// The packages, and their folders in the repository.
-const PACKAGES: [(&str, &str); 6] = [
+const PACKAGES: [(&str, &str); 7] = [
     ("sessile", "."),
     ("sessile-web", "adapters/web"),
     ("sessile-tower", "adapters/tower"),
