@@ -16,7 +16,7 @@ _VARIABLE = "SESSILE_STORE"
 class _Settings:
     """The settings of a server. Equal settings are equal."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
     url: str
 
     def __repr__(self) -> str:
