@@ -168,5 +168,5 @@ impl core::error::Error for BearerRejection {
 const SCHEME: &[u8] = b"Bearer";
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer");
 const INVALID_TOKEN: HeaderValue = HeaderValue::from_static("Bearer error=\"invalid_token\"");
-/// In seconds: a store that answers again renews the lease within its heartbeat.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+/// In seconds, as for sessions: a store that answers again renews the lease sooner.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");

@@ -138,7 +138,7 @@ def test_unreachable_store_is_503(client: TestClient, verified: Bearer, monkeypa
 
     monkeypatch.setattr(verified, "_verifier", Unavailable())
     response = client.get("/me", headers=headers(token()))
-    assert response.status_code == 503 and response.headers["retry-after"] == "1"
+    assert response.status_code == 503 and response.headers["retry-after"] == "5"
     assert "store" not in response.text and "www-authenticate" not in response.headers
 
 

@@ -145,6 +145,6 @@ async fn a_revoked_token_is_rejected_as_any_other() {
 fn unknown_revocations_are_503_with_a_time_to_retry() {
     let response = BearerRejection::Rejected(Rejection::Unavailable).into_response();
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+    assert_eq!(response.headers()[header::RETRY_AFTER], "5");
     assert!(!response.headers().contains_key(header::WWW_AUTHENTICATE));
 }

@@ -105,5 +105,5 @@ POLICY_VIOLATION = 1008
 TRY_AGAIN_LATER = 1013
 """Codes of RFC 6455 and of IANA. Before ``accept()`` the handshake is rejected with status 403."""
 
-RETRY_AFTER = "1"
-"""In seconds: a store that answers again renews the lease within its heartbeat."""
+RETRY_AFTER = "5"
+"""In seconds, as for sessions: a store that answers again renews the lease sooner."""
