@@ -309,7 +309,7 @@ impl<'a> Pump<'a> {
             return;
         }
         let contains = |word: &[u8]| bytes.windows(word.len()).any(|window| window == word);
-        if contains(b"SSUBSCRIBE") || contains(b"version\r\n") {
+        if contains(b"SSUBSCRIBE") || bytes.starts_with(b"version\r\n") {
             self.lane.send_replace(Lane::Channel);
         } else if contains(b"\nINFO\r\n") {
             self.lane.send_replace(Lane::Reads);
