@@ -22,7 +22,7 @@ use std::{fmt, time::Duration};
 
 use sessile::{SessionId, UserHash, Version};
 
-use crate::store::{Lifetime, NewRecord, ServerTime, StoredData};
+use crate::store::{Lifetime, NewAlias, NewRecord, ServerTime, StoredData};
 
 /// A record, decoded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -259,6 +259,18 @@ impl Header {
         bytes[8..12].copy_from_slice(&self.serial.to_le_bytes());
         bytes[12..16].copy_from_slice(&self.idle_ticks.to_le_bytes());
         bytes
+    }
+}
+
+impl NewAlias {
+    /// Returns the end of the grace period of an alias that is created at `now`. Without a grace
+    /// period it is over at every time, so that a clock that is set back does not renew it.
+    #[must_use]
+    pub fn grace_until(&self, now: ServerTime) -> ServerTime {
+        match self.grace {
+            Duration::ZERO => ServerTime(0),
+            grace => now.after(grace),
+        }
     }
 }
 

@@ -363,7 +363,7 @@ impl LoadedSession {
         let record = AliasRecord {
             header: self.header,
             target: alias.target,
-            grace_until: self.now.after(alias.grace),
+            grace_until: alias.grace_until(self.now),
         };
         NewValue {
             record: record.encode(),

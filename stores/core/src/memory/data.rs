@@ -410,15 +410,10 @@ impl Data {
     }
 
     fn put_alias(&mut self, id: &SessionId, header: Header, alias: NewAlias, now: ServerTime) {
-        // Without a grace period it is over at every time: the clock may be set back.
-        let grace_until = match alias.grace {
-            Duration::ZERO => ServerTime(0),
-            grace => now.after(grace),
-        };
         let record = AliasRecord {
             header,
             target: alias.target,
-            grace_until,
+            grace_until: alias.grace_until(now),
         };
         self.put(id, record.encode(), now.after(alias.remember));
     }
