@@ -13,7 +13,7 @@ import zipfile
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent
-LICENSES = ("LICENSE-APACHE", "LICENSE-MIT", "LICENSE-redis-rs")
+LICENSES = ("LICENSE-APACHE", "LICENSE-MIT", "LICENSE-third-party")
 """The last one is the notice of the client of Redis, which the wheel contains."""
 
 
