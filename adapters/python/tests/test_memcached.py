@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 from conftest import KEY
 from redis_server import free_port, wait_until
-from workers import Visitor, Workers, until
+from workers import Visitor, Workers
 
 from sessile import MemcachedStore, RedisStore, SessionCache, SessionError, Unreachable
 
@@ -79,10 +79,10 @@ def test_four_workers_share_sign_in_cart_and_sign_out(url: str) -> None:
             assert status(connection, other, "/me") == 200
         assert visitor.send(others[0], "POST", "/cart/tea").json() == ["tea"]
         for connection in (first, *others):
-            until(lambda c=connection: visitor.send(c, "GET", "/cart").json() == ["tea"], BOUND, "the save is seen")
+            wait_until(lambda c=connection: visitor.send(c, "GET", "/cart").json() == ["tea"], "the save is seen", BOUND)
         # Saves that follow each other on different workers are all kept.
         for at, connection in enumerate((first, *others)):
-            until(lambda c=connection, n=at + 1: len(visitor.send(c, "GET", "/cart").json()) == n, BOUND, "the save is seen")
+            wait_until(lambda c=connection, n=at + 1: len(visitor.send(c, "GET", "/cart").json()) == n, "the save is seen", BOUND)
             visitor.send(connection, "POST", f"/cart/{at}")
         assert visitor.send(others[-1], "GET", "/cart").json() == ["tea", "0", "1", "2", "3"]
 
@@ -90,13 +90,13 @@ def test_four_workers_share_sign_in_cart_and_sign_out(url: str) -> None:
         assert visitor.send(first, "POST", "/logout").status == 200
         assert status(first, signed_in, "/me") == 401, "the own worker at once"
         for connection in others:
-            until(lambda c=connection: status(c, signed_in, "/me") == 401, BOUND, "the sign-out is seen")
+            wait_until(lambda c=connection: status(c, signed_in, "/me") == 401, "the sign-out is seen", BOUND)
             assert status(connection, other, "/me") == 200
         third = Visitor()
         third.send(first, "POST", "/login/ada")
         assert other.send(others[0], "POST", "/everywhere").status == 200
         for connection in (first, *others):
-            until(lambda c=connection: status(c, third, "/me") == 401, BOUND, "the end of all is seen")
+            wait_until(lambda c=connection: status(c, third, "/me") == 401, "the end of all is seen", BOUND)
 
 
 def test_the_list_of_a_users_sessions_is_an_error_that_says_so(url: str) -> None:
@@ -138,7 +138,7 @@ def test_settings_of_a_memcached(url: str) -> None:
     found = other.open_token(issued.token)
     assert found is not None and found.data == b"a cart"
     other.end(issued.id)
-    until(lambda: one.open_token(issued.token) is None, BOUND, "the end is seen")
+    wait_until(lambda: one.open_token(issued.token) is None, "the end is seen", BOUND)
     for cache in (one, other):
         cache.close(1)
 
