@@ -58,7 +58,7 @@ OF_THE_CACHE: list[tuple[Any, ...]] = [
 OF_THE_STORE: list[tuple[Any, ...]] = [
     ("store", "http://127.0.0.1", "begin with `redis://`", "`http`"),
     ("store", "127.0.0.1:6379", "begin with `redis://`", "`127.0.0.1`"),
-    ("store", 6379, "a URL, a RedisStore, None or False", "int"),
+    ("store", 6379, "a URL, a RedisStore, a MemcachedStore, None or False", "int"),
 ]
 OF_THE_CACHE += OF_THE_STORE
 
