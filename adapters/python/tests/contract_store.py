@@ -75,7 +75,7 @@ class SharedHold:
 
 
 def settled(app: Any) -> Any:
-    """Delays requests with a cookie by `CONTRACT_DELAY` seconds, until the worker has been told of earlier ones."""
+    """Delays requests with a cookie by `CONTRACT_DELAY` seconds, so that the messages of earlier requests arrive first."""
     delay = float(os.environ.get("CONTRACT_DELAY", "0"))
 
     async def delayed(scope: Any, receive: Any, send: Any) -> None:

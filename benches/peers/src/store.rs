@@ -2,8 +2,8 @@
 //! and a save take, how many bytes a session costs, and how many requests a server answers.
 //!
 //! Each kind of server that is installed (`redis-server`, `valkey-server`) is started on loopback.
-//! What stands beside a figure sends its commands through a thread of its own, as a node does, so
-//! that both pay for the same hand-over.
+//! The bare commands go through a thread of their own, as those of a node do, so that both pay for
+//! the same hand-over.
 
 mod bare;
 mod ends;

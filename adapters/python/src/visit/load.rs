@@ -51,8 +51,8 @@ impl Visit {
         Ok(Py::new(py, pending)?.into_any())
     }
 
-    /// Waits until a session in a store is loaded. It is already, unless the middleware was told to
-    /// skip this request.
+    /// Waits until the session is loaded from the store. Only requests that `skip` exempts are not
+    /// loaded before the application runs.
     fn require_loaded(slf: &Bound<'_, Self>, session: &Session) -> PyResult<()> {
         if !slf.borrow().sessions.get().has_store() {
             return Ok(());
