@@ -13,6 +13,7 @@ mod peer;
 mod server;
 mod sizes;
 mod speed;
+mod times;
 mod watcher;
 
 pub(crate) use watcher::{WATCH, watch};

@@ -22,10 +22,10 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::{DATA_LEN, MEMORY};
+use super::{DATA_LEN, MEMORY, times::Times};
 use crate::{
     Plan,
-    report::{Report, Table, Target, VERDICT, blank, count, figure},
+    report::{Report, Target, blank, count},
     sessile_cache,
 };
 
@@ -38,7 +38,7 @@ pub(super) fn run(plan: &Plan, report: &mut Report) {
     }
     let server = Server::start();
     let (bare, [one, two]) = (Bare::connect(server.port), [(); 2].map(|()| node(&server)));
-    let mut times = Times::default();
+    let mut times = Times::new();
     let sessions: Vec<_> = (0..plan.calls)
         .map(|_| one.blocking().create(&[7; DATA_LEN]).expect("it is up"))
         .collect();
@@ -51,10 +51,15 @@ pub(super) fn run(plan: &Plan, report: &mut Report) {
     report.heading(&format!(
         "store: calls on {name}, medians of {calls} in turns, µs"
     ));
-    report.table(&times.table());
+    report.table(&times.table(&NAMES, verdict));
 }
 
-fn measure_calls(times: &mut Times, bare: &Bare, node: &TieredCache, sessions: &[IssuedSession]) {
+fn measure_calls(
+    times: &mut Times<{ NAMES.len() }>,
+    bare: &Bare,
+    node: &TieredCache,
+    sessions: &[IssuedSession],
+) {
     let value = "x".repeat(DATA_LEN + 88);
     for (number, session) in sessions.iter().enumerate() {
         let key = format!("bench:{}", number % 1_000);
@@ -73,7 +78,7 @@ fn measure_calls(times: &mut Times, bare: &Bare, node: &TieredCache, sessions: &
 
 /// The leases of all sessions are over.
 fn measure_comparisons(
-    times: &mut Times,
+    times: &mut Times<{ NAMES.len() }>,
     bare: &Bare,
     node: &TieredCache,
     sessions: &[IssuedSession],
@@ -85,7 +90,7 @@ fn measure_comparisons(
     }
 }
 
-fn measure_hits(times: &mut Times, node: &TieredCache, rounds: usize) {
+fn measure_hits(times: &mut Times<{ NAMES.len() }>, node: &TieredCache, rounds: usize) {
     let local = sessile_cache::cache_of(MEMORY, &Clock::system());
     let hot_local = local.create(&[7; DATA_LEN]).expect("it fits");
     let mut hot = node.blocking().create(&[7; DATA_LEN]).expect("it is up");
@@ -247,41 +252,6 @@ impl Bare {
     }
 }
 
-/// The times of each kind of call, in ns.
-#[derive(Default)]
-struct Times([Vec<u64>; NAMES.len()]);
-
-impl Times {
-    fn add<T>(&mut self, kind: usize, call: impl FnOnce() -> T) {
-        let began = Instant::now();
-        black_box(call());
-        self.0[kind].push(nanos(began.elapsed()));
-    }
-
-    /// Adds the time of one of several equal calls.
-    fn add_many(&mut self, kind: usize, call: impl Fn()) {
-        let began = Instant::now();
-        for _ in 0..HITS {
-            call();
-        }
-        self.0[kind].push(nanos(began.elapsed() / HITS));
-    }
-
-    fn table(mut self) -> Table {
-        let medians = self.0.each_mut().map(|times| {
-            times.sort_unstable();
-            times[times.len() / 2] as f64 / 1e3
-        });
-        let mut table = Table::new(&["call", "median", VERDICT]);
-        for (kind, name) in NAMES.iter().enumerate() {
-            let places = if medians[kind] < 10.0 { 3 } else { 1 };
-            let median = figure(medians[kind], places);
-            table.row([(*name).to_owned(), median, verdict(kind, &medians)]);
-        }
-        table
-    }
-}
-
 fn verdict(kind: usize, medians: &[f64; NAMES.len()]) -> String {
     let over = |other: usize| medians[kind] - medians[other];
     let ratio = |other: usize| medians[kind] / medians[other];
@@ -290,10 +260,6 @@ fn verdict(kind: usize, medians: &[f64; NAMES.len()]) -> String {
         HIT => Target::AtMost(1.05).verdict(ratio(LOCAL_HIT), "× a local hit"),
         _ => blank(),
     }
-}
-
-fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 const LOCAL_HIT: usize = 0;
@@ -314,8 +280,6 @@ const NAMES: [&str; 8] = [
     "bare `ms` of 344 bytes",
     "save: a read and a write",
 ];
-/// The hits that are timed together: one is too short for the clock.
-const HITS: u32 = 64;
 /// The shortest lease that the settings allow.
 const LEASE: Duration = Duration::from_secs(1);
 /// 32 bytes, base64.

@@ -1,31 +1,24 @@
 //! The median time of a hit, a miss and a save, beside bare commands and a peer, in turns.
 
-use std::{
-    hint::black_box,
-    time::{Duration, Instant},
-};
+use std::hint::black_box;
 
 use bytes::BytesMut;
 use sessile::{Clock, IssuedSession, SessionCache, Version};
 use sessile_store::{LookUp, TieredCache};
 
-use super::{DATA_LEN, MEMORY, bare::Bare, node, peer::Peer, server::Server};
+use super::{DATA_LEN, MEMORY, bare::Bare, node, peer::Peer, server::Server, times::Times};
 use crate::{
     Plan,
-    report::{Report, Table, Target, VERDICT, blank, count, figure},
+    report::{Report, Target, blank, count},
     sessile_cache,
 };
-
-/// The times of each kind of call, in ns.
-#[derive(Default)]
-struct Times([Vec<u64>; NAMES.len()]);
 
 pub(super) fn run(plan: &Plan, server: &Server, name: &str, report: &mut Report) {
     let url = server.url();
     let [one, two] = [(); 2].map(|()| node(&url));
     let (bare, peer) = (Bare::connect(&url), Peer::connect(&url));
     let local = sessile_cache::cache_of(MEMORY, &Clock::system());
-    let mut times = Times::default();
+    let mut times = Times::new();
     let record = peer.create();
     let hot_local = local.create(&[7; DATA_LEN]).expect("it fits");
     let hot = two.blocking().create(&[7; DATA_LEN]).expect("it is up");
@@ -54,7 +47,7 @@ pub(super) fn run(plan: &Plan, server: &Server, name: &str, report: &mut Report)
         "store: calls on {name}, medians of {} in turns, µs",
         count(plan.calls)
     ));
-    report.table(&times.table());
+    report.table(&times.table(&NAMES, verdict));
 }
 
 fn open(cache: &TieredCache, session: &IssuedSession) {
@@ -83,37 +76,6 @@ fn version(cache: &TieredCache, session: &IssuedSession) -> Version {
     record.expect("it is up").expect("it is there").version
 }
 
-impl Times {
-    fn add(&mut self, kind: usize, call: impl FnOnce()) {
-        let began = Instant::now();
-        call();
-        self.0[kind].push(nanos(began.elapsed()));
-    }
-
-    /// Adds the time of one of several equal calls.
-    fn add_many(&mut self, kind: usize, call: impl Fn()) {
-        let began = Instant::now();
-        for _ in 0..HITS {
-            call();
-        }
-        self.0[kind].push(nanos(began.elapsed() / HITS));
-    }
-
-    fn table(mut self) -> Table {
-        let medians = self.0.each_mut().map(|times| {
-            times.sort_unstable();
-            times[times.len() / 2] as f64 / 1e3
-        });
-        let mut table = Table::new(&["call", "median", VERDICT]);
-        for (kind, name) in NAMES.iter().enumerate() {
-            let places = if medians[kind] < 10.0 { 3 } else { 1 };
-            let median = figure(medians[kind], places);
-            table.row([(*name).to_owned(), median, verdict(kind, &medians)]);
-        }
-        table
-    }
-}
-
 fn verdict(kind: usize, medians: &[f64; NAMES.len()]) -> String {
     let over = |other: usize| medians[kind] - medians[other];
     let ratio = |other: usize| medians[kind] / medians[other];
@@ -125,10 +87,6 @@ fn verdict(kind: usize, medians: &[f64; NAMES.len()]) -> String {
     }
 }
 
-fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
-}
-
 const LOCAL_HIT: usize = 0;
 const HIT: usize = 1;
 const GET: usize = 2;
@@ -137,8 +95,6 @@ const SET: usize = 4;
 const SAVE: usize = 5;
 const PEER_LOAD: usize = 6;
 const PEER_SAVE: usize = 7;
-/// The hits that are timed together: one is too short for the clock.
-const HITS: u32 = 64;
 const NAMES: [&str; 8] = [
     "hit, local cache",
     "hit, tiered cache",
