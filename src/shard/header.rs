@@ -111,9 +111,9 @@ impl EntryMeta {
     }
 
     /// Replaces the time of the installation by that of the creation, which an entry of a tiered
-    /// cache stores elsewhere, and marks the session as touched if the read moved the idle deadline.
-    /// The time of the command that returned the session takes the place of the length, which no
-    /// record tells.
+    /// cache stores elsewhere, and marks the session as touched if the read moved the idle
+    /// deadline. The time of the command that returned the session takes the place of the length,
+    /// which no record tells.
     #[inline(always)]
     pub(crate) fn of_tiered(mut self, origin: Origin, is_touched: bool) -> Self {
         let sent = self.pair(CREATED).low.saturating_sub(origin.lag.into());

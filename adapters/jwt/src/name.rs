@@ -57,8 +57,8 @@ impl Name {
 mod tests {
     use super::*;
 
-    /// Nodes of different versions share a store, so the values must never change. They were computed
-    /// with another implementation, checked with the vectors of the reference code.
+    /// Nodes of different versions share a store, so the values must never change. They were
+    /// computed with another implementation, checked with the vectors of the reference code.
     #[test]
     fn names_are_the_same_in_every_version() {
         let text = |name: Name| {

@@ -143,8 +143,8 @@ impl Table {
         Ok(())
     }
 
-    /// Raises the cut-off and the expiry of an entry. A name of one kind does not get the other, but
-    /// a store may contain anything, and the counts must agree with the entries.
+    /// Raises the cut-off and the expiry of an entry. A name of one kind does not get the other,
+    /// but a store may contain anything, and the counts must agree with the entries.
     fn raise(&self, bucket: usize, entry: &Entry, cutoff: u64, expires_at: u32) {
         let before = entry.cutoff.load(Ordering::Relaxed);
         self.write(bucket, || entry.raise(cutoff, expires_at));

@@ -62,8 +62,8 @@ impl StoreReader {
     }
 }
 
-/// Returns the fields of a session's record, or `None` if the bytes are none, or cannot be decrypted.
-/// Without a reader the values of an encrypted record are `None`.
+/// Returns the fields of a session's record, or `None` if the bytes are none, or cannot be
+/// decrypted. Without a reader the values of an encrypted record are `None`.
 #[pyfunction]
 #[pyo3(name = "_stored_session")]
 pub(crate) fn stored_session<'py>(

@@ -2,8 +2,8 @@
 //!
 //! Owns the progress of the request, and decides when the dict is compared with the known values.
 //! Invariant: it never keeps the dict, except while a verb waits for the store. On a local cache a
-//! verb is done when it returns. With a store it may return a [`Pending`], which a thread or an event
-//! loop waits for.
+//! verb is done when it returns. With a store it may return a [`Pending`], which a thread or an
+//! event loop waits for.
 //!
 //! [`Pending`]: crate::pending::Pending
 

@@ -164,10 +164,10 @@
 //!
 //! # Limitations
 //! A slow request whose anonymous session ended creates a new session; see
-//! [Concurrency](#concurrency). If the user has signed in by then with a request that brought no valid
-//! cookie, the slow response overwrites the cookie of the sign-in, and the user must sign in again.
-//! Ended sessions are not remembered, so this cannot be detected. The new session has a fresh id,
-//! contains only the changes of the slow request, and no user is signed in to it.
+//! [Concurrency](#concurrency). If the user has signed in by then with a request that brought no
+//! valid cookie, the slow response overwrites the cookie of the sign-in, and the user must sign in
+//! again. Ended sessions are not remembered, so this cannot be detected. The new session has a
+//! fresh id, contains only the changes of the slow request, and no user is signed in to it.
 //!
 //! # Errors and statuses
 //! The verbs of a session return [`SessionError`], the commit returns [`CommitError`]; both have a

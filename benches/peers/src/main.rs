@@ -3,10 +3,10 @@
 //! An axis is a file here: `lookup`, `scaling`, `cookie_to_session`, `churn`, `expiry`, `memory`,
 //! `tails`, `traces`, `axum`, `store`, `jwt`. `store_ends`, `store_http` and `store_memcached` are
 //! parts of `store`. All contenders of an axis run in one process (those over HTTP in one each), in
-//! turns, round by round, so that other load on the machine affects them alike. The report shows the
-//! minimum and the median of the rounds. Sessions, values and orders come from
-//! fixed seeds. Before a contender is timed, each of its sessions is read once and compared byte by
-//! byte. A missed target is shown and does not fail the run.
+//! turns, round by round, so that other load on the machine affects them alike. The report shows
+//! the minimum and the median of the rounds. Sessions, values and orders come from fixed seeds.
+//! Before a contender is timed, each of its sessions is read once and compared byte by byte. A
+//! missed target is shown and does not fail the run.
 //!
 //! `benches/README.md` describes the method and the peers' settings, and has the last table.
 

@@ -7,8 +7,9 @@
 //! torn.
 //!
 //! An id has two candidate buckets, and the second is read only if the id is not in the first. The
-//! miss in the first bucket is validated before that. An id stays in its bucket until it is removed.
-//! Two validated misses therefore mean that the id was absent at some time during the read.
+//! miss in the first bucket is validated before that. An id stays in its bucket until it is
+//! removed. Two validated misses therefore mean that the id was absent at some time during the
+//! read.
 
 use bytes::BytesMut;
 

@@ -15,8 +15,8 @@
 //!           alias: id of the target, 32 hexadecimal digits │ its place u16 │ end of the grace u64
 //! ```
 //!
-//! Decodes what any server returns: hostile or truncated bytes are an error, never a panic. It knows
-//! no store and no cache.
+//! Decodes what any server returns: hostile or truncated bytes are an error, never a panic. It
+//! knows no store and no cache.
 
 use std::{fmt, time::Duration};
 
@@ -248,8 +248,8 @@ impl Header {
         head
     }
 
-    /// Encodes the first 16 bytes, which the writer of a record chooses. The others are times of the
-    /// server and the user.
+    /// Encodes the first 16 bytes, which the writer of a record chooses. The others are times of
+    /// the server and the user.
     #[must_use]
     pub fn encode_prefix(&self, kind: u8, label_len: u8) -> [u8; PREFIX_LEN] {
         let mut bytes = [0; PREFIX_LEN];

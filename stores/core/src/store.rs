@@ -92,8 +92,8 @@ pub trait Store: Send + Sync + 'static {
         not_after: ServerTime,
     ) -> BoxFuture<'a, Result<ServerTime, StoreError>>;
 
-    /// Replaces the id of a session by the target of the alias, which has the same place. The old id
-    /// becomes the alias.
+    /// Replaces the id of a session by the target of the alias, which has the same place. The old
+    /// id becomes the alias.
     ///
     /// The session keeps its version and data unless `rewrite` is given: encrypted data is bound to
     /// the id, and a version near its maximum starts again.
@@ -109,9 +109,9 @@ pub trait Store: Send + Sync + 'static {
         not_after: ServerTime,
     ) -> BoxFuture<'a, Result<Rotated, StoreError>>;
 
-    /// Turns a session that has the version `expected`, if one is given, into an alias of a session of
-    /// any place: the second half of a sign-in. Without a version it re-asserts an earlier call after
-    /// a failover; then it must succeed without memory left.
+    /// Turns a session that has the version `expected`, if one is given, into an alias of a session
+    /// of any place: the second half of a sign-in. Without a version it re-asserts an earlier call
+    /// after a failover; then it must succeed without memory left.
     ///
     /// # Errors
     /// [`Gone`](StoreError::Gone), [`Rotated`](StoreError::Rotated),
@@ -124,8 +124,8 @@ pub trait Store: Send + Sync + 'static {
         not_after: ServerTime,
     ) -> BoxFuture<'_, Result<ServerTime, StoreError>>;
 
-    /// Ends the session of an id. An alias is left as it is, and the caller continues at its target.
-    /// The end is published in every case.
+    /// Ends the session of an id. An alias is left as it is, and the caller continues at its
+    /// target. The end is published in every case.
     fn end(&self, id: SessionId) -> BoxFuture<'_, Result<Ended, StoreError>>;
 
     /// Ends a session that has the version `expected`.
@@ -183,9 +183,9 @@ pub trait Store: Send + Sync + 'static {
         Box::pin(async { Err(StoreError::Unsupported("revocations")) })
     }
 
-    /// Lists the revocations that have not expired, in pages: the first for the cursor 0, each other
-    /// one for the `next` of the page before. A revocation that is recorded during the whole listing
-    /// is listed, whatever changes meanwhile.
+    /// Lists the revocations that have not expired, in pages: the first for the cursor 0, each
+    /// other one for the `next` of the page before. A revocation that is recorded during the whole
+    /// listing is listed, whatever changes meanwhile.
     ///
     /// # Errors
     /// Those of [`revoke`](Self::revoke).
@@ -345,8 +345,8 @@ pub struct NewAlias {
     pub target: SessionId,
     /// The time during which it opens that session.
     pub grace: Duration,
-    /// The time during which it is remembered. It is the same for all sessions of a cache, so that no
-    /// alias expires before the aliases that lead to it.
+    /// The time during which it is remembered. It is the same for all sessions of a cache, so that
+    /// no alias expires before the aliases that lead to it.
     pub remember: Duration,
 }
 

@@ -32,7 +32,8 @@ impl Lane {
         }
     }
 
-    /// Sends commands and waits for their replies. A call that takes too long closes the connection.
+    /// Sends commands and waits for their replies. A call that takes too long closes the
+    /// connection.
     pub(crate) async fn call(&self, commands: &Commands) -> Result<Vec<Reply>, StoreError> {
         let call = async {
             let connection = self.connection().await?;

@@ -23,8 +23,8 @@
 //!
 //! The server pushes no changes, so each session in memory has a lease of its own. When that is
 //! over, the unique numbers of its items are compared, without their values. Writes replace the
-//! value that was read and no other. The server has no clock that clients can use, so times are those
-//! of the nodes.
+//! value that was read and no other. The server has no clock that clients can use, so times are
+//! those of the nodes.
 
 mod connection;
 mod ends;
@@ -61,8 +61,8 @@ pub use settings::{MemcachedStoreBuilder, OpenError};
 
 /// Sessions in a memcached server.
 ///
-/// Cheap to clone; clones share the connections. A store serves one tiered cache, which decides when
-/// to connect.
+/// Cheap to clone; clones share the connections. A store serves one tiered cache, which decides
+/// when to connect.
 #[derive(Clone)]
 pub struct MemcachedStore(Arc<Inner>);
 

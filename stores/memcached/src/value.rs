@@ -175,8 +175,8 @@ impl Generations {
 }
 
 impl DataSet {
-    /// Adds fingerprints that are not known. Returns true if there were some. The oldest of many are
-    /// forgotten.
+    /// Adds fingerprints that are not known. Returns true if there were some. The oldest of many
+    /// are forgotten.
     pub(crate) fn add_fingerprints(&mut self, proposed: &[[u8; 8]]) -> bool {
         let mut is_changed = false;
         for print in proposed {

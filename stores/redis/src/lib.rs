@@ -48,8 +48,8 @@ pub use settings::{OpenError, RedisStoreBuilder};
 
 /// Sessions in a Redis or Valkey server.
 ///
-/// Cheap to clone; clones share the connections. A store serves one tiered cache, which decides when
-/// to connect.
+/// Cheap to clone; clones share the connections. A store serves one tiered cache, which decides
+/// when to connect.
 #[derive(Clone)]
 pub struct RedisStore(Arc<Inner>);
 

@@ -81,8 +81,8 @@ async fn check_server(store: &RedisStore, connections: &mut Connections) -> Resu
     Ok(())
 }
 
-/// Loads all scripts in one round trip, so that the first call of each takes one too. The first call
-/// after a `SCRIPT FLUSH` takes three.
+/// Loads all scripts in one round trip, so that the first call of each takes one too. The first
+/// call after a `SCRIPT FLUSH` takes three.
 async fn load_scripts(connection: &mut MultiplexedConnection) -> RedisResult<()> {
     let mut scripts = redis::pipe();
     for script in SCRIPTS.all() {

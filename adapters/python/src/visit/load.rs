@@ -1,7 +1,7 @@
 //! Loading a session: from the request's cookies, or from a cookie of Starlette's middleware.
 //!
-//! With a store, the middleware loads it before the application runs, which counts as no use. Owns the decoding of a stored session into Python values. It does not know the dict that they go
-//! to.
+//! With a store, the middleware loads it before the application runs, which counts as no use. Owns
+//! the decoding of a stored session into Python values. It does not know the dict that they go to.
 
 use core::{pin::pin, task::Poll};
 

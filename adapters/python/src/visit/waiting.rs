@@ -1,7 +1,7 @@
 //! Verbs that may wait for a store: what is done at once, and what a `_Pending` does later.
 //!
-//! Owns the difference between a local cache, on which a verb is done when it returns, and one with a
-//! store. It does not know what a verb changes.
+//! Owns the difference between a local cache, on which a verb is done when it returns, and one with
+//! a store. It does not know what a verb changes.
 
 use core::{future::ready as ready_future, task::Poll};
 

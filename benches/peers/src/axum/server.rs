@@ -1,8 +1,8 @@
 //! The servers: three routes over axum, with sessile, with tower-sessions, or without sessions.
 //!
-//! A server is this program with a hidden argument and one thread; sessile with a store has a second
-//! one. It prints its port to standard output and exits when its standard input is closed, so that
-//! none outlives the benchmark.
+//! A server is this program with a hidden argument and one thread; sessile with a store has a
+//! second one. It prints its port to standard output and exits when its standard input is closed,
+//! so that none outlives the benchmark.
 
 use std::{
     io::{self, Read, Write},

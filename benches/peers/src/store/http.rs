@@ -1,5 +1,5 @@
-//! axum with sessions in a store, over HTTP: sessile beside tower-sessions with its Redis store, and
-//! beside no sessions.
+//! axum with sessions in a store, over HTTP: sessile beside tower-sessions with its Redis store,
+//! and beside no sessions.
 //!
 //! As the axis `axum`, with the store on a third core, or on that of `wrk` if there are only two.
 

@@ -3,8 +3,8 @@
 //!
 //! The child is this program with a hidden argument. It reads one command a line, and answers with
 //! two lines: the first once it watches, the second with the time at which it saw the change. If it
-//! could not open the session, it answers with one line. Both processes read the machine's monotonic
-//! clock.
+//! could not open the session, it answers with one line. Both processes read the machine's
+//! monotonic clock.
 
 use std::{
     env,
@@ -122,8 +122,8 @@ fn commands() -> Receiver<String> {
     receiver
 }
 
-/// Opens a session, so that it is in memory, and watches until it is rejected. Returns `None` if the
-/// store did not answer in time.
+/// Opens a session, so that it is in memory, and watches until it is rejected. Returns `None` if
+/// the store did not answer in time.
 fn await_end(cache: &TieredCache, token: &[u8]) -> io::Result<Option<u64>> {
     let mut data = BytesMut::new();
     match cache.blocking().open_token(token, &mut data) {

@@ -4,7 +4,8 @@ use syn::{Item, Visibility};
 
 use super::read;
 
-/// Returns `Enum::Variant` for each variant of the public enums of a file whose names end in `Error`.
+/// Returns `Enum::Variant` for each variant of the public enums of a file whose names end in
+/// `Error`.
 fn variants(file: &str) -> Vec<String> {
     let file = syn::parse_file(&read(file)).unwrap();
     let enums = file.items.into_iter().filter_map(|item| match item {

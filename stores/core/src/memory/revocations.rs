@@ -12,8 +12,8 @@ use crate::{
 
 #[derive(Clone, Default)]
 pub(super) struct Revocations {
-    /// By a number that stays the same while a revocation is recorded, so that a cursor of a listing
-    /// skips none when others are removed.
+    /// By a number that stays the same while a revocation is recorded, so that a cursor of a
+    /// listing skips none when others are removed.
     recorded: BTreeMap<u64, Revocation>,
     numbers: HashMap<Name, u64>,
     /// The times of expiry, each with its number.

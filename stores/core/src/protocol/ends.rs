@@ -1,9 +1,9 @@
 //! Ends that a node has accepted, and retirements of ids by its sign-ins.
 //!
-//! Owns the queue of ends that the store has not confirmed, and the logs of the ends and retirements
-//! of the last 60 seconds. Invariant: while the process lives, an end that was accepted is either
-//! confirmed by the store or in the queue, and what was confirmed is in a log until it is too old to
-//! be lost by a failover. It does not know how an end is sent.
+//! Owns the queue of ends that the store has not confirmed, and the logs of the ends and
+//! retirements of the last 60 seconds. Invariant: while the process lives, an end that was accepted
+//! is either confirmed by the store or in the queue, and what was confirmed is in a log until it is
+//! too old to be lost by a failover. It does not know how an end is sent.
 
 use std::{
     collections::HashMap,

@@ -1,8 +1,8 @@
 //! The time during which L1 may answer without the store, and the generation of the channel.
 //!
-//! Owns three words, and the lease of entries. Invariant: while `now < trusted_until`, every message about an entry of L1
-//! that the store published before the lease began has been handled. It does not know the reason
-//! for a change of one.
+//! Owns three words, and the lease of entries. Invariant: while `now < trusted_until`, every
+//! message about an entry of L1 that the store published before the lease began has been handled.
+//! It does not know the reason for a change of one.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 

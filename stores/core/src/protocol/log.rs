@@ -1,7 +1,8 @@
 //! Actions of a node in the last minute.
 //!
-//! Owns a bounded list of entries and their times. Invariant: it returns no entry that is older than
-//! a minute; the earliest is dropped when there is no room. It does not know what an entry means.
+//! Owns a bounded list of entries and their times. Invariant: it returns no entry that is older
+//! than a minute; the earliest is dropped when there is no room. It does not know what an entry
+//! means.
 
 use std::{collections::VecDeque, time::Duration};
 

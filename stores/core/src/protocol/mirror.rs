@@ -106,7 +106,8 @@ impl Mirror {
     }
 
     /// Returns the end of the time in which the sink may be asked. It must be taken *before* the
-    /// sink is asked: a lease that began after a load must not cover a look into the sink before it.
+    /// sink is asked: a lease that began after a load must not cover a look into the sink before
+    /// it.
     #[inline]
     pub(crate) fn current_until(&self) -> Ticks {
         // Pairs with the addition in `extend`: a reader that sees the new end sees what the sink

@@ -10,8 +10,8 @@ use super::{Owner, TieredCache, driver, inner::Inner};
 use crate::environment::{First, race};
 
 impl TieredCache {
-    /// Rejects new writes, sends the queued touches, ends and revocations, and returns the number of
-    /// ends and revocations that the store has not confirmed after `deadline`.
+    /// Rejects new writes, sends the queued touches, ends and revocations, and returns the number
+    /// of ends and revocations that the store has not confirmed after `deadline`.
     pub async fn close(&self, deadline: Duration) -> usize {
         let inner = self.inner();
         // The flag orders nothing: a write that began before it was set may still be done.

@@ -88,8 +88,8 @@ impl TieredCache {
     }
 
     /// Creates an anonymous session under an id that was reserved. With a user in the options it
-    /// gets another id, as by a sign-in. The token must not be sent before: a node remembers that an
-    /// id is absent.
+    /// gets another id, as by a sign-in. The token must not be sent before: a node remembers that
+    /// an id is absent.
     ///
     /// # Errors
     /// Those of [`create_with`](Self::create_with), and [`Conflict`](Error::Conflict) if a session

@@ -53,8 +53,8 @@ impl TieredCache {
     /// names none.
     ///
     /// # Errors
-    /// [`Unreachable`](Error::Unreachable), and [`Unsupported`](Error::Unsupported) if the store does
-    /// not list a user's sessions.
+    /// [`Unreachable`](Error::Unreachable), and [`Unsupported`](Error::Unsupported) if the store
+    /// does not list a user's sessions.
     pub async fn end_by_handle(&self, handle: &Handle) -> Result<bool, Error> {
         let inner = self.inner();
         let Some(user) = handle.user() else {

@@ -135,8 +135,8 @@ impl Inner {
         self.check_up()
     }
 
-    /// Fails if the channel was lost since a generation, or is another one: a reply may be that of a
-    /// server which has been replaced since, so it confirms nothing.
+    /// Fails if the channel was lost since a generation, or is another one: a reply may be that of
+    /// a server which has been replaced since, so it confirms nothing.
     pub(crate) fn check_generation(&self, generation: u64) -> Result<(), StoreError> {
         if self.lease.generation() == generation {
             Ok(())

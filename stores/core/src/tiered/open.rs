@@ -91,8 +91,8 @@ impl TieredCache {
         found
     }
 
-    /// Reads a request's `Cookie` fields as [`try_open`](Self::try_open) does, without counting as a
-    /// use: for a read ahead of the first access, which [`touch`](Self::touch) then counts.
+    /// Reads a request's `Cookie` fields as [`try_open`](Self::try_open) does, without counting as
+    /// a use: for a read ahead of the first access, which [`touch`](Self::touch) then counts.
     pub fn try_peek<'h>(
         &self,
         fields: impl IntoIterator<Item = &'h [u8]> + Clone,

@@ -14,10 +14,10 @@ use crate::{
 };
 
 impl TieredCache {
-    /// Copies every revocation of the store into `sink`, now and after each loss of the channel, and
-    /// then each one as it is published. Returns at once; the copy is complete when
-    /// [`revocations_are_current`](Self::revocations_are_current) returns true. A cache has one sink,
-    /// until its end.
+    /// Copies every revocation of the store into `sink`, now and after each loss of the channel,
+    /// and then each one as it is published. Returns at once; the copy is complete when
+    /// [`revocations_are_current`](Self::revocations_are_current) returns true. A cache has one
+    /// sink, until its end.
     ///
     /// # Errors
     /// [`MirrorError`].
@@ -39,15 +39,15 @@ impl TieredCache {
     ///
     /// # Errors
     /// [`Unreachable`](Error::Unreachable) if the store did not confirm it. Then it is queued until
-    /// the store does. [`Full`](Error::Full) if the store has it and the sink of this process has no
-    /// room: until it has, its revocations are not current.
+    /// the store does. [`Full`](Error::Full) if the store has it and the sink of this process has
+    /// no room: until it has, its revocations are not current.
     pub async fn revoke(&self, revocation: Revocation) -> Result<(), Error> {
         self.inner().revoke(revocation).await
     }
 
-    /// Returns true if the sink may be asked: all revocations were loaded, and the lease holds. After
-    /// a loss of the channel the lease is not extended until all were loaded again. While this is
-    /// false, the caller must accept nothing that may be revoked.
+    /// Returns true if the sink may be asked: all revocations were loaded, and the lease holds.
+    /// After a loss of the channel the lease is not extended until all were loaded again. While
+    /// this is false, the caller must accept nothing that may be revoked.
     ///
     /// Call this *before* the look-up in the sink: a load may end between the two.
     #[inline]
@@ -136,7 +136,8 @@ impl Inner {
         }
     }
 
-    /// Sends the queued revocations and those of the last minute. Returns true if all are confirmed.
+    /// Sends the queued revocations and those of the last minute. Returns true if all are
+    /// confirmed.
     pub(super) async fn send_all_revocations(self: &Arc<Self>) -> bool {
         for group in self.revocations.recent(self.env.now()).chunks(PER_CALL) {
             let deadline = self.env.now() + self.settings.timeout;

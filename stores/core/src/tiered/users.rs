@@ -65,8 +65,8 @@ impl TieredCache {
     /// one moment.
     ///
     /// # Errors
-    /// [`Unreachable`](Error::Unreachable), and [`Unsupported`](Error::Unsupported) if the store does
-    /// not list a user's sessions.
+    /// [`Unreachable`](Error::Unreachable), and [`Unsupported`](Error::Unsupported) if the store
+    /// does not list a user's sessions.
     pub async fn user_sessions(&self, user: &str) -> Result<Vec<SessionInfo>, Error> {
         let inner = self.inner();
         inner.check_up()?;

@@ -37,9 +37,9 @@ impl KnownEnds {
 }
 
 impl Schedule {
-    /// Returns the node that asserts an end of a user's session again: the one that listed and ended
-    /// it, or the one at whose sign-in it ended. None does if it expired early by a step of the
-    /// clock.
+    /// Returns the node that asserts an end of a user's session again: the one that listed and
+    /// ended it, or the one at whose sign-in it ended. None does if it expired early by a step of
+    /// the clock.
     pub fn ender(&self, lister: (usize, Owner), id: &SessionId) -> Option<Owner> {
         let (node, owner) = lister;
         let id = id.to_bytes();

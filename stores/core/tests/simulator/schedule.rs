@@ -454,8 +454,8 @@ pub const BOUNDS: Bounds = Bounds {
     whole: Duration::from_millis(100),
     broken: Duration::from_secs(6),
 };
-/// The bounds without push, whatever the state of the channel: the lease of 2 s, and one tick of the
-/// clock at both ends.
+/// The bounds without push, whatever the state of the channel: the lease of 2 s, and one tick of
+/// the clock at both ends.
 const BOUNDS_WITHOUT_PUSH: Bounds = Bounds {
     whole: Duration::from_millis(2_200),
     broken: Duration::from_millis(2_200),

@@ -38,8 +38,8 @@ async fn sessions_survive_the_death_of_the_primary() {
     }
 }
 
-/// Connects until a primary answers a heartbeat and a read. A connection may be lost once more after
-/// a replica was promoted, because Sentinels close those of its clients.
+/// Connects until a primary answers a heartbeat and a read. A connection may be lost once more
+/// after a replica was promoted, because Sentinels close those of its clients.
 async fn read_after_failover(store: &RedisStore, id: SessionId) -> Option<StoredRecord> {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {

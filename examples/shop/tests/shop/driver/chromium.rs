@@ -120,8 +120,8 @@ impl Drop for Chromium {
 }
 
 impl Window<'_> {
-    /// Navigates to the first page of another shop. Cookies belong to the host, so the browser sends
-    /// them to all ports.
+    /// Navigates to the first page of another shop. Cookies belong to the host, so the browser
+    /// sends them to all ports.
     pub(crate) fn move_to(&mut self, shop: &Shop) {
         self.address = shop.address;
         self.go("/");

@@ -24,8 +24,8 @@ impl Redis {
         Self::is_wanted().then(|| Self::open(false))
     }
 
-    /// Starts a server that stores each write on disk before it confirms it; `None` if there is none
-    /// to start.
+    /// Starts a server that stores each write on disk before it confirms it; `None` if there is
+    /// none to start.
     pub(crate) fn start_durable() -> Option<Self> {
         Self::is_wanted().then(|| Self::open(true))
     }

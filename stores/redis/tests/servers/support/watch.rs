@@ -26,8 +26,8 @@ impl Sink for Changes {
 }
 
 impl Watch {
-    /// Starts a watch and waits until it is subscribed. A busy machine may need several attempts, as
-    /// a node makes them.
+    /// Starts a watch and waits until it is subscribed. A busy machine may need several attempts,
+    /// as a node makes them.
     pub async fn start(store: &RedisStore) -> Self {
         for _ in 0..20 {
             let mut watch = Self::begin(store);
