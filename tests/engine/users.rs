@@ -272,8 +272,9 @@ fn similar_names_spread_over_the_chains() {
             &format!("{padding}{:b}{padding}", n),
         );
     }
-    // On average at most one per chain; eleven in one occur once in 10^8 chains (Poisson).
-    assert!(cache.longest_chain() <= 10, "{}", cache.longest_chain());
+    // On average at most one session and one alias per chain; sixteen entries in one occur once in
+    // 10^9 chains (Poisson).
+    assert!(cache.longest_chain() <= 15, "{}", cache.longest_chain());
 }
 
 #[test]
