@@ -30,8 +30,8 @@
 //! The engine is re-exported as [`sessile`](mod@sessile), so that one dependency suffices. Create
 //! the key of a deployment with `openssl rand -base64 32`, and pass it in an environment variable:
 //! [`KeyRing::from_env`](sessile::KeyRing::from_env). With
-//! [`KeyRing::generate`](sessile::KeyRing::generate) sessions end when the process restarts, as
-//! they do in any case: they are kept in its memory only.
+//! [`KeyRing::generate`](sessile::KeyRing::generate) sessions end when the process restarts. Without
+//! a store they do in any case.
 //!
 //! # Sign-in
 //! A complete application with axum. `SignedIn` rejects requests without a user, or redirects
