@@ -125,6 +125,10 @@ pub trait SessionExt: sealed::Sealed {
     /// The answer may be out of date when it is used.
     fn is_busy(&self) -> bool;
 
+    /// Returns true if an operation of this session waits for the store, so that another one waits
+    /// for it.
+    fn is_awaiting_store(&self) -> bool;
+
     /// Sends the cookie that opened the session with the response. Use it if the client does not
     /// have that cookie, because the session was found in another way.
     fn send_cookie_again(&self);
@@ -223,6 +227,10 @@ impl SessionExt for Session {
 
     fn is_busy(&self) -> bool {
         self.is_locked()
+    }
+
+    fn is_awaiting_store(&self) -> bool {
+        self.state().progress.is_busy
     }
 
     fn send_cookie_again(&self) {

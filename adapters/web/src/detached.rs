@@ -3,6 +3,8 @@
 //! Owns which verbs are possible then: those that need no cookie. It does not know when a session
 //! is detached.
 
+use sessile::SessionId;
+
 use crate::{Session, SessionError, state::State};
 
 impl Session {
@@ -41,11 +43,19 @@ impl Session {
         if self.load().await.is_err() {
             return false;
         }
-        let live = self.with(|state, request| state.stored.live(request).map(|live| live.id));
-        match live {
-            Some(id) => self.manager().cache().contains(&id).await == Ok(true),
-            None => false,
+        let mut id = self.current_id();
+        while let Some(current) = id {
+            if self.manager().cache().contains(&current).await == Ok(true) {
+                return true;
+            }
+            // Another thread of this request may have replaced the id.
+            id = self.current_id().filter(|later| *later != current);
         }
+        false
+    }
+
+    fn current_id(&self) -> Option<SessionId> {
+        self.with(|state, request| state.stored.live(request).map(|live| live.id))
     }
 }
 

@@ -180,6 +180,26 @@ fn is_alive_is_not_a_use_of_the_session() {
     );
 }
 
+/// `is_alive` looked up the id that it had read before another thread replaced it.
+#[test]
+fn a_rotation_in_another_thread_does_not_end_the_session() {
+    let mut visitor = Visitor::of(&cache());
+    visitor.visit(|session| session.insert("a", 1).unwrap());
+    let held = visitor.begin();
+    assert!(ready(held.is_alive()));
+    std::thread::scope(|scope| {
+        let rotating = scope.spawn(|| {
+            for _ in 0..20_000 {
+                held.rotate().unwrap();
+                ready(held.save()).unwrap();
+            }
+        });
+        while !rotating.is_finished() {
+            assert!(ready(held.is_alive()));
+        }
+    });
+}
+
 #[test]
 fn without_a_stored_session_nothing_is_alive() {
     let visitor = Visitor::of(&cache());
