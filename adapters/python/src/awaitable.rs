@@ -1,6 +1,7 @@
 //! The awaitable variants of a cache's methods, with the prefix `a`. Each returns a coroutine.
 //!
-//! On a local cache the work is done when the method returns, and the coroutine has its result.
+//! The work begins when the method is called, and on a local cache it is done when the method
+//! returns. The coroutine returns the result or raises the error.
 
 use pyo3::prelude::*;
 
@@ -9,7 +10,7 @@ use crate::{
     cache::{Seconds, SessionCache, duration, timeouts, with_header},
     errors::value_error,
     records::SessionId,
-    verbs::{Name, SignIn},
+    verbs::{Name, SignIn, coroutine},
 };
 
 /// A coroutine.
@@ -27,24 +28,24 @@ impl SessionCache {
         lifetime: Seconds,
     ) -> Coroutine<'py> {
         let timeouts = timeouts(idle_timeout, lifetime)?;
-        self.creating(py, data, timeouts)?.coroutine(py)
+        coroutine(py, self.creating(py, data, timeouts))
     }
 
     /// Awaitable variant of `open`.
     fn aopen<'py>(&self, py: Python<'py>, cookie: &Bound<'py, PyAny>) -> Coroutine<'py> {
         let name = with_header(cookie, |header| Name::Header(header.to_vec()))?;
-        self.opening(py, name)?.coroutine(py)
+        coroutine(py, self.opening(py, name))
     }
 
     /// Awaitable variant of `open_token`.
     fn aopen_token<'py>(&self, py: Python<'py>, token: &Bound<'py, PyAny>) -> Coroutine<'py> {
         let name = with_header(token, |value| Name::Token(value.to_vec()))?;
-        self.opening(py, name)?.coroutine(py)
+        coroutine(py, self.opening(py, name))
     }
 
     /// Awaitable variant of `load`.
     fn aload<'py>(&self, py: Python<'py>, id: &SessionId) -> Coroutine<'py> {
-        self.opening(py, Name::Id(id.0))?.coroutine(py)
+        coroutine(py, self.opening(py, Name::Id(id.0)))
     }
 
     /// Awaitable variant of `save`.
@@ -55,12 +56,12 @@ impl SessionCache {
         version: u32,
         data: &[u8],
     ) -> Coroutine<'py> {
-        self.saving(py, id.0, version, data)?.coroutine(py)
+        coroutine(py, self.saving(py, id.0, version, data))
     }
 
     /// Awaitable variant of `touch`.
     fn atouch<'py>(&self, py: Python<'py>, id: &SessionId) -> Coroutine<'py> {
-        self.touching(py, id.0)?.coroutine(py)
+        coroutine(py, self.touching(py, id.0))
     }
 
     /// Awaitable variant of `set_timeouts`.
@@ -74,8 +75,7 @@ impl SessionCache {
         lifetime: Seconds,
     ) -> Coroutine<'py> {
         let timeouts = timeouts(idle_timeout, lifetime)?;
-        self.setting_timeouts(py, id.0, version, timeouts)?
-            .coroutine(py)
+        coroutine(py, self.setting_timeouts(py, id.0, version, timeouts))
     }
 
     /// Awaitable variant of `sign_in`.
@@ -102,7 +102,7 @@ impl SessionCache {
             timeouts: timeouts(idle_timeout, lifetime)?,
             renew_lifetime,
         };
-        self.signing_in(py, id.0, sign_in)?.coroutine(py)
+        coroutine(py, self.signing_in(py, id.0, sign_in))
     }
 
     /// Awaitable variant of `rotate`.
@@ -114,18 +114,18 @@ impl SessionCache {
         grace: Argument<f64>,
     ) -> Coroutine<'py> {
         let grace = duration("grace", grace)?;
-        self.rotating(py, id.0, grace)?.coroutine(py)
+        coroutine(py, self.rotating(py, id.0, grace))
     }
 
     /// Awaitable variant of `end`.
     fn aend<'py>(&self, py: Python<'py>, id: &SessionId) -> Coroutine<'py> {
-        self.ending(py, id.0)?.coroutine(py)
+        coroutine(py, self.ending(py, id.0))
     }
 
     /// Awaitable variant of `end_by_token`.
     fn aend_by_token<'py>(&self, py: Python<'py>, token: &Bound<'py, PyAny>) -> Coroutine<'py> {
         let token = with_header(token, <[u8]>::to_vec)?;
-        self.ending_token(py, &token)?.coroutine(py)
+        coroutine(py, self.ending_token(py, &token))
     }
 
     /// Awaitable variant of `end_if_unchanged`.
@@ -135,13 +135,13 @@ impl SessionCache {
         id: &SessionId,
         version: u32,
     ) -> Coroutine<'py> {
-        self.ending_unchanged(py, id.0, version)?.coroutine(py)
+        coroutine(py, self.ending_unchanged(py, id.0, version))
     }
 
     /// Awaitable variant of `end_by_handle`.
     fn aend_by_handle<'py>(&self, py: Python<'py>, handle: &str) -> Coroutine<'py> {
         let handle = handle.parse::<sessile::Handle>().map_err(value_error)?;
-        self.ending_handle(py, handle)?.coroutine(py)
+        coroutine(py, self.ending_handle(py, handle))
     }
 
     /// Awaitable variant of `end_user_sessions`.
@@ -152,24 +152,23 @@ impl SessionCache {
         user: &str,
         except_id: Option<&SessionId>,
     ) -> Coroutine<'py> {
-        self.ending_user(py, user, except_id.map(|id| id.0))?
-            .coroutine(py)
+        coroutine(py, self.ending_user(py, user, except_id.map(|id| id.0)))
     }
 
     /// Awaitable variant of `end_all`.
     fn aend_all<'py>(&self, py: Python<'py>) -> Coroutine<'py> {
-        self.ending_all(py)?.coroutine(py)
+        coroutine(py, self.ending_all(py))
     }
 
     /// Awaitable variant of `user_sessions`.
     fn auser_sessions<'py>(&self, py: Python<'py>, user: &str) -> Coroutine<'py> {
-        self.listing(py, user)?.coroutine(py)
+        coroutine(py, self.listing(py, user))
     }
 
     /// Awaitable variant of `close`.
     #[pyo3(signature = (deadline = Value(5.0)), text_signature = "($self, deadline=5.0)")]
     fn aclose<'py>(&self, py: Python<'py>, deadline: Argument<f64>) -> Coroutine<'py> {
         let deadline = duration("deadline", deadline)?;
-        self.closing(py, deadline)?.coroutine(py)
+        coroutine(py, self.closing(py, deadline))
     }
 }

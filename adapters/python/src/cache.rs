@@ -382,14 +382,18 @@ impl SessionCache {
         true
     }
 
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(match self.engine.cache(py)? {
-            Cache::Local(cache) => format!("{cache:?}"),
-            Cache::Tiered(_) => format!(
-                "SessionCache(cookie_name={:?}, store=..)",
-                self.cookie_name()
-            ),
-        })
+    /// Builds and opens nothing.
+    fn __repr__(&self) -> String {
+        match self.engine.built() {
+            Some(Cache::Local(cache)) => format!("{cache:?}"),
+            _ if self.engine.has_store() => {
+                format!(
+                    "SessionCache(cookie_name={:?}, store=..)",
+                    self.cookie_name()
+                )
+            }
+            _ => format!("SessionCache(cookie_name={:?})", self.cookie_name()),
+        }
     }
 }
 

@@ -92,7 +92,8 @@ impl Engine {
         self.rebuild(py)
     }
 
-    fn built(&self) -> Option<Cache> {
+    /// Returns the cache of this process if it was built.
+    pub(crate) fn built(&self) -> Option<Cache> {
         let state = self.state.lock();
         state.cache.as_ref().and_then(OfProcess::get).cloned()
     }
@@ -223,8 +224,8 @@ static WITH_STORE: Mutex<Vec<Weak<Mutex<State>>>> = Mutex::new(Vec::new());
 /// The longest time that the caches of a process are given to send what is queued.
 const EXIT: Duration = Duration::from_secs(3);
 
-const LOST: &str = "sign-outs were not confirmed by the store of the sessions before the process \
-    ended";
+const LOST: &str = "sign-outs and revocations were not confirmed by the store of the sessions \
+    before the process ended";
 
 const FORKED: &CStr = c"this process was forked after its session cache was built: its cache is \
     empty, and processes do not share sessions. Run one worker process, set a `store` that processes share, \

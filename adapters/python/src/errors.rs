@@ -12,7 +12,7 @@ create_exception!(
     sessile,
     SessionError,
     PyException,
-    "An operation on a session failed. It changed nothing."
+    "An operation on a session failed. Except for `Unreachable`, it changed nothing."
 );
 create_exception!(
     sessile,

@@ -28,7 +28,6 @@ impl<T> OfProcess<T> {
     }
 
     /// Returns the value, or `None` in a child.
-    /// Returns the value, or `None` in a child.
     pub(crate) fn get(&self) -> Option<&T> {
         self.value.as_ref().filter(|_| self.is_own())
     }

@@ -18,8 +18,14 @@ use sessile_jwt::Algorithm;
 /// Returns the algorithm of a name; `setting` is the name of the argument in the error.
 fn algorithm(setting: &str, name: &str) -> PyResult<Algorithm> {
     name.parse().map_err(|_| {
+        // Another text may be a secret: the arguments may have been swapped.
+        let is_name = name.len() <= 8 && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let given = match is_name {
+            true => format!("{name:?}"),
+            false => format!("a text of {} bytes", name.len()),
+        };
         PyValueError::new_err(format!(
-            "`{setting}` must be HS256, HS384, HS512, RS256, ES256 or EdDSA, got {name:?}"
+            "`{setting}` must be HS256, HS384, HS512, RS256, ES256 or EdDSA, got {given}"
         ))
     })
 }

@@ -27,7 +27,13 @@ type Work = Pin<Box<dyn Future<Output = Finish> + Send>>;
 /// Work that waits for a store. Python waits with `sessile._waiting`. The lock is never taken: it
 /// only makes the work one that threads may share.
 #[pyclass(name = "_Pending", module = "sessile._sessile")]
-pub(crate) struct Pending(Mutex<OfProcess<State>>);
+pub(crate) struct Pending {
+    state: Mutex<OfProcess<State>>,
+    /// True if the work waits for another operation of its session. A task of the event loop may
+    /// have to finish that one, so the loop must not block.
+    #[pyo3(get)]
+    is_queued: bool,
+}
 
 enum State {
     Waiting(Work),
@@ -36,13 +42,19 @@ enum State {
 }
 
 impl Pending {
-    pub(crate) fn new(work: impl Future<Output = Finish> + Send + 'static) -> Self {
-        Self(Mutex::new(OfProcess::new(State::Waiting(Box::pin(work)))))
+    pub(crate) fn new(
+        work: impl Future<Output = Finish> + Send + 'static,
+        is_queued: bool,
+    ) -> Self {
+        Self {
+            state: Mutex::new(OfProcess::new(State::Waiting(Box::pin(work)))),
+            is_queued,
+        }
     }
 
     /// Polls once. Returns true if the result is there.
     fn poll_with(&mut self, py: Python<'_>, waker: &Waker) -> bool {
-        let Some(state) = self.0.get_mut().get_mut() else {
+        let Some(state) = self.state.get_mut().get_mut() else {
             // The parent's work never ends in a forked child: the result is an error.
             return true;
         };
@@ -60,7 +72,7 @@ impl Pending {
     }
 
     fn take(&mut self) -> Option<State> {
-        let state = self.0.get_mut().get_mut()?;
+        let state = self.state.get_mut().get_mut()?;
         Some(core::mem::replace(state, State::Taken))
     }
 }
@@ -138,14 +150,25 @@ pub(crate) fn settle<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
     finish: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
 ) -> PyResult<Py<PyAny>> {
+    settle_queued(py, false, work, finish)
+}
+
+/// The same for work of a session. `is_queued`: see [`Pending`].
+pub(crate) fn settle_queued<T: Send + 'static>(
+    py: Python<'_>,
+    is_queued: bool,
+    work: impl Future<Output = T> + Send + 'static,
+    finish: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+) -> PyResult<Py<PyAny>> {
     let mut work = Box::pin(work);
     match py.detach(|| poll_once(work.as_mut())) {
         Poll::Ready(output) => finish(py, output),
         Poll::Pending => {
-            let pending = Pending::new(async move {
+            let work = async move {
                 let output = work.await;
                 Box::new(move |py: Python<'_>| finish(py, output)) as Finish
-            });
+            };
+            let pending = Pending::new(work, is_queued);
             Ok(Py::new(py, pending)?.into_any())
         }
     }

@@ -21,8 +21,6 @@ use pyo3::{
 };
 use sessile_web::{Cache, CommitError, Session, SessionManager, adapter::SessionExt};
 
-use crate::pending::wait;
-
 /// The kinds of messages of the application that concern a session.
 pub(crate) enum Kind {
     /// The response begins, with a status and headers.
@@ -155,31 +153,26 @@ impl<'py> Response<'py> {
         Ok(Some(error.to_string()))
     }
 
-    /// Turns a message into the start of the error response for a value that is too large, which is
-    /// detected before the session is committed. Returns the body of that response.
-    pub(crate) fn replace_too_large(
+    /// Returns the error for a value that is too large, which is detected before the session is
+    /// committed, and the headers of the error response.
+    pub(crate) fn too_large(
         &self,
-        session: &Session,
         message: &Bound<'_, PyDict>,
-    ) -> PyResult<String> {
-        let limit = self.sessions.cache().max_session_size();
+    ) -> PyResult<(CommitError, HeaderMap)> {
+        let max = self.sessions.cache().max_session_size();
         let error = CommitError::from(sessile::Error::TooLarge {
-            given: limit + 1,
-            max: limit,
+            given: max + 1,
+            max,
         });
         let mut headers = header_map(message.get_item(intern!(self.py, "headers"))?.as_ref())?;
         error.replace_headers(&mut headers);
-        // Nothing is stored with this status, but the cookie of an ended session is removed.
-        let status = error.status();
-        if self.commit_now(session, status, &mut headers).is_none() {
-            let commit = SessionManager::commit(session, status, &mut headers);
-            drop(self.py.detach(|| wait(commit)));
-        }
-        self.replace(&error, &headers, message)?;
-        // The exact size is unknown: encoding stops at the limit.
-        Ok(format!(
-            "The session would take more than {limit} bytes (max_session_size)."
-        ))
+        Ok((error, headers))
+    }
+
+    /// Returns the body of that response. The exact size is unknown: encoding stops at the limit.
+    pub(crate) fn too_large_body(&self) -> String {
+        let max = self.sessions.cache().max_session_size();
+        format!("The session would take more than {max} bytes (max_session_size).")
     }
 
     /// Adds the cookie of a session that was committed to the acceptance of a websocket.
@@ -214,7 +207,8 @@ impl<'py> Response<'py> {
         }
     }
 
-    fn replace(
+    /// Turns a message into the start of an error response.
+    pub(crate) fn replace(
         &self,
         error: &CommitError,
         headers: &HeaderMap,

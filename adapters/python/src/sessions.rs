@@ -120,7 +120,7 @@ impl Sessions {
         Visit::new(slf, headers, is_websocket)
     }
 
-    /// Lets go of a cache that was closed. The next request uses its successor.
+    /// Drops the manager of a cache that was closed. The next request uses its successor.
     fn release(&self) {
         let _before = self.current.lock().take();
     }

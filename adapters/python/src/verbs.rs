@@ -33,11 +33,14 @@ impl Answer {
             Err(_) => Ok(self.0),
         }
     }
+}
 
-    /// Returns a coroutine.
-    pub(crate) fn coroutine(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-        let module = py.import("sessile._waiting")?;
-        module.call_method1("settle", (self.0,))
+/// Returns a coroutine with the result or the error of a verb.
+pub(crate) fn coroutine(py: Python<'_>, answer: PyResult<Answer>) -> PyResult<Bound<'_, PyAny>> {
+    let module = py.import("sessile._waiting")?;
+    match answer {
+        Ok(answer) => module.call_method1("settle", (answer.0,)),
+        Err(error) => module.call_method1("fail", (error.into_value(py),)),
     }
 }
 

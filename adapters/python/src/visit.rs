@@ -28,6 +28,7 @@ use crate::{
     errors::{ForkedProcess, seconds, session_exception},
     fork::OfProcess,
     known::Known,
+    pending::{in_background, settle},
     records::SessionInfo,
     response::{self, Kind},
     sessions::Sessions,
@@ -158,8 +159,16 @@ impl Visit {
     }
 
     /// Stores the changes since the headers were sent, if the session was read. Does nothing if the
-    /// session has ended.
+    /// session has ended. Before that it waits for a sign-out that the store has not confirmed, and
+    /// logs if there is no confirmation; the result of the `_Pending` may then be another one.
     fn save_late(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) -> PyResult<Py<PyAny>> {
+        if let Some(ending) = slf.borrow_mut().take_ending() {
+            let (visit, dict) = (slf.clone().unbind(), dict.clone().unbind());
+            return settle(slf.py(), ending, move |py, ended| {
+                respond::report(py, &ended)?;
+                Self::save_late(visit.bind(py), dict.bind(py))
+            });
+        }
         let visit = slf.borrow();
         let saves_late = visit.stage == Stage::Detached && visit.session.is_some();
         drop(visit);
@@ -180,6 +189,9 @@ impl Visit {
     /// keys is stored. Errors are ignored, so that none hides the application's exception.
     fn fail(slf: &Bound<'_, Self>, dict: &Bound<'_, PyDict>) {
         slf.borrow_mut().is_over = true;
+        if let Some(ending) = slf.borrow_mut().take_ending() {
+            in_background(ending);
+        }
         let visit = slf.borrow();
         let Ok(session) = visit.session() else {
             return;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import time
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -194,6 +195,27 @@ def test_accepted_claims(text: str, settings: dict[str, Any]) -> None:
 
 def test_expiry_uses_the_system_clock_without_now() -> None:
     assert type(rejection(token(), now=None)) is jwt.ExpiredSignatureError
+
+
+def test_datetime_without_a_time_zone_is_utc_in_both_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        expiry = datetime(2040, 1, 1, 12)
+        text = jwt.encode({"exp": expiry}, SECRET)
+        assert jwt.decode(text, SECRET, ["HS256"], now=expiry - timedelta(minutes=1))
+        with pytest.raises(jwt.ExpiredSignatureError):
+            jwt.decode(text, SECRET, ["HS256"], now=expiry)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_error_does_not_show_a_secret_in_place_of_an_algorithm() -> None:
+    for call in (lambda: jwt.encode({}, "HS256", SECRET), lambda: jwt.decode(token(), "HS256", SECRET)):
+        with pytest.raises(ValueError, match=r"must be HS256, .* got a text of \d+ bytes") as error:
+            call()
+        assert SECRET not in str(error.value)
 
 
 def test_token_does_not_choose_its_algorithm() -> None:

@@ -117,10 +117,13 @@ def test_contradicting_settings_are_rejected() -> None:
         ({"secret_key": GOOD, "path": "no path"}, "`path`"),
         ({"secret_key": GOOD, "domain": "no domain"}, "`domain`"),
         ({"cache": cache, "secret_key": GOOD}, "must not be given with `cache`"),
-        ({"cache": cache, "session_cookie": "session"}, "must not be given with `cache`"),
+        ({"cache": cache, "session_cookie": "session"}, "`cookie_name` must not be given with `cache`"),
+        ({"cache": cache, "memory": MEMORY}, "`memory` must not be given with `cache`"),
+        ({"cache": cache, "idle_timeout": 60}, "`idle_timeout` must not be given with `cache`"),
+        ({"cache": cache, "max_sessions_per_user": None}, "`max_sessions_per_user` must not be given with `cache`"),
     ]:
         with pytest.raises(ValueError, match=text):
-            SessionMiddleware(no_app, **{"memory": MEMORY, **settings})  # type: ignore[arg-type]
+            SessionMiddleware(no_app, **({} if "cache" in settings else {"memory": MEMORY}) | settings)  # type: ignore[arg-type]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         SessionMiddleware(no_app, cache=cache, cookie_name="sid")

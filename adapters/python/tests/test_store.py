@@ -17,7 +17,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from sessile import RedisStore, SessionCache, Unreachable
+from sessile import Gone, RedisStore, SessionCache, Unreachable
 from sessile.starlette import session_control
 from sessile.testing import test_client
 
@@ -428,6 +428,9 @@ def test_awaitable_methods_of_a_cache(shared: Callable[[], SessionCache]) -> Non
         assert await one.aend_user_sessions("ada") == 0
         other_issued = await one.acreate(b"")
         await one.aend_if_unchanged(other_issued.id, other_issued.version)
+        failing = one.atouch(issued.id)
+        with pytest.raises(Gone):
+            await failing
         await one.aend_all()
 
     asyncio.run(use(shared(), shared()))

@@ -72,7 +72,7 @@ def test_anonymous_session_has_no_user(client: redis.Redis, writer: Writer) -> N
     assert session is not None and session.user is None and session.authenticated is None and session.data == {}
 
 
-@pytest.mark.parametrize("change", [lambda token: token[:-1] + ("A" if token[-1] != "A" else "B"), lambda token: token[:40], lambda _: "", lambda _: "é" * 24])
+@pytest.mark.parametrize("change", [lambda token: token[:-1] + ("A" if token[-1] != "A" else "B"), lambda token: token[:40], lambda _: "", lambda _: "é" * 24, lambda token: token[:-1] + "\udc80"])
 def test_forged_cookie_sends_no_command(client: redis.Redis, writer: Writer, change: Any) -> None:
     writer.write(ID, {"a": 1})
     before = commands(client)

@@ -76,8 +76,8 @@ def bearer(
         async def me(claims: Annotated[Claims, Depends(verified)]) -> str:
             return claims["sub"]
 
-    The arguments are those of :func:`sessile.jwt.decode`. ``scheme_name`` and ``description`` are
-    shown in the OpenAPI schema.
+    The arguments are those of :func:`sessile.jwt.decode`, without ``subject`` and ``now``.
+    ``scheme_name`` and ``description`` are shown in the OpenAPI schema.
 
     Without a token, the response is 401 with ``WWW-Authenticate: Bearer``. With a token that is
     rejected, it is 401 with ``error="invalid_token"``, and only :meth:`Bearer.rejections` shows the

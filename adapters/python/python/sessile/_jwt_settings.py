@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from calendar import timegm
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 from sessile._jwt_errors import JWKError
@@ -186,7 +186,7 @@ def claims(value: Any) -> set[str]:
 
 def now(given: Any) -> float | None:
     if isinstance(given, datetime):
-        return given.timestamp()
+        return (given if given.tzinfo else given.replace(tzinfo=timezone.utc)).timestamp()
     return None if given is None else number("now", given)
 
 

@@ -21,9 +21,9 @@ __all__ = [
     "SessionInfo",
     "StoreHealth",
     "TooLarge",
-    "_Revocations",
     "Unreachable",
     "_Pending",
+    "_Revocations",
     "_Sessions",
     "_StoreReader",
     "_TokenName",
@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 class SessionError(Exception):
-    """An operation on a session failed. It changed nothing."""
+    """An operation on a session failed. Except for :exc:`Unreachable`, it changed nothing."""
 
 class Gone(SessionError):
     """The session does not exist: it was never created, ended or expired, or has a new id."""
@@ -58,6 +58,9 @@ class TooLarge(SessionError):
 
 class Unreachable(SessionError):
     """The store of the sessions did not answer in time.
+
+    A sign-out or a revocation is effective in this process, and is sent again. A save may have been
+    stored.
 
     If the application does not handle it, the middleware responds with status 503 and
     ``Retry-After``.
@@ -194,9 +197,9 @@ class ManualClock:
 class SessionCache:
     """A cache of sessions in memory whose size is fixed when it is built.
 
-    With ``store`` it is in front of a store that processes share: the URL of a Redis, Valkey
-    or memcached server, a :class:`sessile.RedisStore` or a :class:`sessile.MemcachedStore`; by default the environment variable ``SESSILE_STORE``,
-    which ``False`` ignores.
+    With ``store`` it is in front of a store that processes share: the URL of a Redis, Valkey or
+    memcached server, a :class:`sessile.RedisStore` or a :class:`sessile.MemcachedStore`. By default
+    it is the environment variable ``SESSILE_STORE``; ``False`` ignores it.
 
     Pass it to a ``SessionMiddleware`` to use ``user_sessions``, ``end_user_sessions`` and the
     statistics, or use it alone. Times are in seconds. Any number of threads may use it.
@@ -336,8 +339,8 @@ class SessionCache:
     def close(self, deadline: float = 5.0) -> int:
         """Closes the connections to the store, after what is queued was sent.
 
-        Returns the number of ends that the store has not confirmed after ``deadline`` seconds. A
-        later use connects again. Without a store it does nothing. The interpreter calls it when it
+        Returns the number of ends and revocations that the store has not confirmed after
+        ``deadline`` seconds. A later use connects again. Without a store it does nothing. The interpreter calls it when it
         exits, and the middleware when the server shuts down.
         """
     def _open(self) -> None: ...
@@ -428,6 +431,8 @@ class _Sessions:
 class _Pending:
     """Work that waits for a store. Private."""
 
+    @property
+    def is_queued(self) -> bool: ...
     def poll(self, wakeups: _Wakeups, ticket: int) -> bool: ...
     def result(self) -> Any: ...
     def block(self) -> Any: ...

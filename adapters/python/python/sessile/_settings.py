@@ -127,6 +127,24 @@ def cache_for(
         raise ValueError(_renamed(str(error), names)) from None
 
 
+def check_beside_cache(cache: SessionCache, cookie_name: str | None, **given: object) -> None:
+    """Rejects settings that a cache defines."""
+    wrong = [setting for setting, value in given.items() if value != _BESIDE_CACHE.get(setting)]
+    if cookie_name not in (None, cache.cookie_name):
+        wrong.append("cookie_name")
+    if wrong:
+        raise ValueError(f"`{wrong[0]}` must not be given with `cache`, which has its own; pass it to the SessionCache")
+
+
+_BESIDE_CACHE: dict[str, object] = {
+    "insecure_dev_key": False,
+    "memory": 32 << 20,
+    "max_session_size": 16 << 10,
+    "max_sessions_per_user": 32,
+}
+"""The defaults of the settings that a cache defines, unless they are ``None``."""
+
+
 def sessions_for(
     cache: SessionCache,
     *,

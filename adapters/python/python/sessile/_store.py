@@ -40,8 +40,8 @@ class RedisStore(_Settings):
 
     ``url``
         ``redis://host:port/database``, ``rediss://…`` for TLS, or
-        ``redis+sentinel://host:port,host:port/service/database``. User name and password stand
-        before the host: ``redis://user:password@host``.
+        ``redis+sentinel://host:port,host:port/service/database``. User name and password precede
+        the host: ``redis://user:password@host``.
     ``prefix``
         The prefix of all keys and channels, ``sessile`` unless set. Applications with different
         prefixes share a server and no session.

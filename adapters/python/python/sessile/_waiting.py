@@ -20,13 +20,27 @@ _loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = weakref.We
 
 
 def block(answer: Any) -> Any:
-    """Returns an answer. A thread waits for it if the store has to be asked."""
-    return answer.block() if type(answer) is _Pending else answer
+    """Returns an answer. A thread waits for it if the store has to be asked.
+
+    Raises :exc:`RuntimeError` in a coroutine whose event loop has to finish another operation of
+    the session first.
+    """
+    if type(answer) is not _Pending:
+        return answer
+    if answer.is_queued and is_in_event_loop():
+        answer.cancel()
+        raise RuntimeError("another task awaits an operation of this session; await the variant of this method with the prefix `a`")
+    return answer.block()
 
 
 async def settle(answer: Any) -> Any:
     """Returns an answer. An event loop waits for it if the store has to be asked."""
     return await wait(answer) if type(answer) is _Pending else answer
+
+
+async def fail(error: BaseException) -> Any:
+    """Raises an error when it is awaited."""
+    raise error
 
 
 async def wait(pending: _Pending) -> Any:

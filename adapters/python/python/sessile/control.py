@@ -83,8 +83,10 @@ class SessionControl:
         Raises :exc:`sessile.Unreachable` if the store does not confirm the end of the session. The
         session has ended in this process even so, and the response removes the cookie.
         """
-        answer = self.data._visit.sign_out(False)
-        dict.clear(self.data)
+        try:
+            answer = self.data._visit.sign_out(False)
+        finally:
+            dict.clear(self.data)
         await settle(answer)
 
     def sign_out_others(self) -> int:

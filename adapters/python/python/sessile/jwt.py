@@ -138,7 +138,8 @@ def decode(
     ``key`` is a secret, a public key in PEM, a JWK as a dict, a JWK set, a list of keys, or a dict
     of keys by ``kid``. ``algorithms`` is required. ``exp`` is required unless ``options`` contains
     ``{"require_exp": False}``. ``token_type`` is the ``typ`` that the header must have, such as
-    ``at+jwt``. ``now`` is the time in seconds since 1970, for tests.
+    ``at+jwt``. ``now`` is the time for tests, in seconds since 1970 or as a ``datetime``, which is
+    UTC without a time zone.
 
     Raises :exc:`JWTError` if the token is rejected, :exc:`RevocationsUnavailableError` if the store
     of ``revocations`` cannot be reached, and :exc:`JWKError`, :exc:`TypeError` or
@@ -152,7 +153,7 @@ def decode(
 class Verifier:
     """Verifies tokens with one key and one set of rules, and counts rejections by their cause.
 
-    The arguments are those of :func:`decode`.
+    The arguments are those of :func:`decode`, without ``now``, which :meth:`decode` takes.
     """
 
     __slots__ = ("_native",)

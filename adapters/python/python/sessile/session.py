@@ -81,8 +81,10 @@ class Session(dict[str, Any]):
             In Rust ``Session::clear`` removes the keys only, and the user stays signed in. To
             remove the keys only, delete them one by one."""
             # In a coroutine the response waits for the store. A thread waits here.
-            answer = self._visit.sign_out(self._visit.has_store() and is_in_event_loop())
-            dict.clear(self)
+            try:
+                answer = self._visit.sign_out(self._visit.has_store() and is_in_event_loop())
+            finally:
+                dict.clear(self)
             if answer is not None:
                 answer.block()
 

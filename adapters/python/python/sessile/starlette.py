@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 from sessile import _install, _settings
 from sessile._access import mark_access_in_request_session
 from sessile._replaced import adopt
-from sessile._sessile import InvalidCSRFToken, SessionCache, Unreachable, _Pending
+from sessile._sessile import Conflict, Full, InvalidCSRFToken, SessionCache, Unreachable, _Pending
 from sessile._store import MemcachedStore, RedisStore
 from sessile._waiting import wait
 from sessile._workers import warn_of_several_workers
@@ -64,8 +64,9 @@ class SessionMiddleware:
         that response, so that an id planted before a login is not accepted after it. ``()`` turns
         this off.
     ``touch_always``
-        Counts each request with a valid cookie as a use. By default a request is a use if a
-        handler, a middleware or a dependency reads or writes the session.
+        Counts each request with a valid cookie as a use, except those that ``skip`` exempts. By
+        default a request is a use if a handler, a middleware or a dependency reads or writes the
+        session.
     ``memory``
         The memory for sessions, in bytes; 32 MiB by default. It is allocated at the start and never
         grows. When it is full, sessions of clients that never returned are evicted first, and
@@ -79,7 +80,9 @@ class SessionMiddleware:
         ``max_age`` has passed.
     ``cache``
         A :class:`sessile.SessionCache`, in place of the settings of the sessions, the cookie's name
-        and the store. It provides ``user_sessions``, ``end_user_sessions`` and statistics.
+        and the store. It provides ``user_sessions``, ``end_user_sessions`` and statistics. Its
+        ``idle_timeout`` applies: ``max_age`` only selects whether the browser keeps the cookie when
+        it closes.
     ``store``
         The URL of a Redis or Valkey server, ``"redis://…"``, or of a memcached,
         ``"memcached://…"``, or a :class:`sessile.RedisStore` or :class:`sessile.MemcachedStore`, so
@@ -136,10 +139,20 @@ class SessionMiddleware:
                 cookie_name=name,
                 store=store,
             )
-        elif store:
-            raise ValueError("`store` must not be given with `cache`, which has its own; pass `store` to the SessionCache")
-        elif secret_key is not None or keys is not None or name[1] not in (None, cache.cookie_name):
-            raise ValueError("`secret_key`, `keys` and the cookie's name must not be given with `cache`, which defines them")
+        else:
+            _settings.check_beside_cache(
+                cache,
+                name[1],
+                store=store or None,
+                secret_key=secret_key,
+                keys=keys,
+                insecure_dev_key=insecure_dev_key,
+                memory=memory,
+                max_session_size=max_session_size,
+                max_sessions_per_user=max_sessions_per_user,
+                idle_timeout=idle_timeout,
+                lifetime=lifetime,
+            )
         if accept_starlette_cookies is not None:
             warnings.warn(
                 "`accept_starlette_cookies` is set: a cookie that Starlette signed is accepted, even if its user has "
@@ -237,7 +250,7 @@ class SessionMiddleware:
             if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
                 self._sessions.release()
                 if unconfirmed := await self.cache.aclose(_CLOSE_SECONDS):
-                    _log.warning("%d sign-outs were not confirmed by the store of the sessions", unconfirmed)
+                    _log.warning("%d sign-outs and revocations were not confirmed by the store of the sessions", unconfirmed)
             await send(message)
 
         await self.app(scope, receive, send_and_close)
@@ -428,15 +441,17 @@ def _save_late(session: Session) -> _Pending | None:
 async def _wait_late(pending: _Pending) -> None:
     """Waits until the store has changes that were made after the headers were sent."""
     try:
-        await wait(pending)
+        answer: Any = pending
+        while answer is not None:
+            answer = await wait(answer)
     except Exception as error:
         _report(error)
 
 
 def _report(error: Exception) -> None:
-    """Logs an error, once for each kind of error."""
+    """Logs an error: those of the application once for each kind, those of the store each time."""
     kind = f"{type(error).__name__}: {error}" if type(error) is RuntimeError else type(error).__name__
-    if kind not in _reported:
+    if isinstance(error, (Unreachable, Conflict, Full)) or kind not in _reported:
         _reported.add(kind)
         _log.error("changes to a session after its response began cannot be stored: %s: %s", type(error).__name__, error)
 

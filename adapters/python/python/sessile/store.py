@@ -108,7 +108,7 @@ def read(
     Raises :exc:`ValueError` for keys that cannot be used, and what the client raises.
     """
     reader = _StoreReader(secret_key=secret_key, keys=keys, cookie_name=cookie_name)
-    name = reader.verify(cookie.encode() if isinstance(cookie, str) else cookie)
+    name = reader.verify(cookie.encode(errors="replace") if isinstance(cookie, str) else cookie)
     return _run(client, _open(name, reader, prefix) if name else _nothing())
 
 

@@ -48,7 +48,7 @@ def session_cookie(
     message: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": []}
     response = block(visit.respond(session, message))
     if isinstance(response, tuple):
-        raise RuntimeError("the session cannot be stored: the cache is full, or `data` exceeds `max_session_size`")
+        raise RuntimeError("the session cannot be stored: the cache is full, the store cannot be reached, or `data` exceeds `max_session_size`")
     set_cookie = dict((response or message)["headers"]).get(b"set-cookie", b"")
     name, _, rest = set_cookie.decode().partition("=")
     if name != cache.cookie_name:

@@ -44,11 +44,11 @@ impl Visit {
         if poll_once(loading.as_mut()).is_ready() {
             return Ok(py.None());
         }
-        let pending = Pending::new(async move {
+        let work = async move {
             loading.await;
             Box::new(|py: Python<'_>| Ok(py.None())) as Finish
-        });
-        Ok(Py::new(py, pending)?.into_any())
+        };
+        Ok(Py::new(py, Pending::new(work, false))?.into_any())
     }
 
     /// Waits until the session is loaded from the store. Only requests that `skip` exempts are not

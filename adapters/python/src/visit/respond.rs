@@ -40,7 +40,7 @@ impl Visit {
         let changes = match Self::take_changes_at_start(slf, &session, dict, left, reads) {
             Ok(changes) => changes,
             Err(error) if error.is_instance_of::<TooLarge>(slf.py()) => {
-                return Self::replace_too_large(slf, &session, &message);
+                return Self::replace_too_large(slf, session, message);
             }
             Err(error) => return Err(error),
         };
@@ -65,14 +65,37 @@ impl Visit {
         }
     }
 
+    /// Replaces the response, because a value is too large. Nothing is stored with the status of
+    /// the error, but the cookie of an ended session is removed.
     fn replace_too_large<'py>(
         slf: &Bound<'py, Self>,
-        session: &Session,
-        message: &Bound<'py, PyDict>,
+        session: Session,
+        message: Bound<'py, PyDict>,
     ) -> PyResult<Answer<'py>> {
-        let body = Self::response(slf)?.replace_too_large(session, message)?;
-        Self::committed(slf, session, Stage::Replaced, Changes::new());
-        with_followup(message, PyBytes::new(slf.py(), body.as_bytes())).map(Some)
+        let (py, ending) = (slf.py(), slf.borrow_mut().take_ending());
+        let response = Self::response(slf)?;
+        let (error, mut headers) = response.too_large(&message)?;
+        let status = error.status();
+        let is_committed = ending.is_none()
+            && response
+                .commit_now(&session, status, &mut headers)
+                .is_some();
+        let replacement = Replacement {
+            visit: slf.clone().unbind(),
+            session: session.clone(),
+            error,
+            message: message.unbind(),
+        };
+        if is_committed {
+            return replacement.finish(&response, &headers);
+        }
+        let work = commit_after(ending, session, status, headers);
+        settle(py, work, move |py, (ended, _, headers)| {
+            report(py, &ended)?;
+            let response = Self::response(replacement.visit.bind(py))?;
+            or_none(py, replacement.finish(&response, &headers)?)
+        })
+        .map(|answer| Some(answer.into_bound(py)))
     }
 
     /// Handles the acceptance of a websocket, whose response may carry a cookie. Errors are
@@ -108,12 +131,7 @@ impl Visit {
         if let Some(stored) = stored {
             return accept.finish(slf.py(), stored, headers);
         }
-        let work = async move {
-            let ended = confirmed(ending).await;
-            let mut headers = HeaderMap::new();
-            let stored = SessionManager::commit(&session, ACCEPTED, &mut headers).await;
-            (ended, stored, headers)
-        };
+        let work = commit_after(ending, session, ACCEPTED, headers);
         settle(slf.py(), work, move |py, (ended, stored, headers)| {
             report(py, &ended)?;
             or_none(py, accept.finish(py, stored, headers)?)
@@ -260,15 +278,10 @@ impl Commit {
         py: Python<'py>,
         ending: Option<Ending>,
         status: StatusCode,
-        mut headers: HeaderMap,
+        headers: HeaderMap,
         others: Py<PyList>,
     ) -> PyResult<Answer<'py>> {
-        let session = self.session.clone();
-        let work = async move {
-            let ended = confirmed(ending).await;
-            let stored = SessionManager::commit(&session, status, &mut headers).await;
-            (ended, stored, headers)
-        };
+        let work = commit_after(ending, self.session.clone(), status, headers);
         let answer = settle(py, work, move |py, (ended, stored, headers)| {
             report(py, &ended)?;
             let response = Visit::response(self.visit.bind(py))?;
@@ -281,15 +294,42 @@ impl Commit {
     }
 }
 
-async fn confirmed(ending: Option<Ending>) -> Result<(), SessionError> {
-    match ending {
-        Some(ending) => ending.await,
-        None => Ok(()),
+/// The error response that replaces the application's.
+struct Replacement {
+    visit: Py<Visit>,
+    session: Session,
+    error: CommitError,
+    message: Py<PyDict>,
+}
+
+impl Replacement {
+    fn finish<'py>(self, response: &Response<'py>, headers: &HeaderMap) -> PyResult<Answer<'py>> {
+        let (py, visit) = (response.py, self.visit.bind(response.py));
+        let message = self.message.bind(py);
+        response.replace(&self.error, headers, message)?;
+        Visit::committed(visit, &self.session, Stage::Replaced, Changes::new());
+        let body = response.too_large_body();
+        with_followup(message, PyBytes::new(py, body.as_bytes())).map(Some)
     }
 }
 
+/// Waits for a sign-out that the store has not confirmed, then commits.
+async fn commit_after(
+    ending: Option<Ending>,
+    session: Session,
+    status: StatusCode,
+    mut headers: HeaderMap,
+) -> (Result<(), SessionError>, Result<(), CommitError>, HeaderMap) {
+    let ended = match ending {
+        Some(ending) => ending.await,
+        None => Ok(()),
+    };
+    let stored = SessionManager::commit(&session, status, &mut headers).await;
+    (ended, stored, headers)
+}
+
 /// Logs that a sign-out was not confirmed.
-fn report(py: Python<'_>, ended: &Result<(), SessionError>) -> PyResult<()> {
+pub(super) fn report(py: Python<'_>, ended: &Result<(), SessionError>) -> PyResult<()> {
     match ended {
         Ok(()) => Ok(()),
         Err(_) => warn(py, UNCONFIRMED),

@@ -1,4 +1,4 @@
-//! Verbs that may wait for a store: what is done at once, and what a `_Pending` does later.
+//! Verbs that may wait for a store: which part runs immediately, and which part a `_Pending` runs.
 //!
 //! Owns the difference between a local cache, on which a verb is done when it returns, and one with
 //! a store. It does not know what a verb changes.
@@ -11,11 +11,11 @@ use sessile_web::{
     adapter::{SessionExt, ready},
 };
 
-use super::{Ending, Visit};
+use super::{Ending, Visit, without_blocking};
 use crate::{
     errors::session_exception,
     fork::OfProcess,
-    pending::{in_background, poll_once, settle},
+    pending::{in_background, poll_once, settle_queued},
 };
 
 impl Visit {
@@ -27,6 +27,7 @@ impl Visit {
             slf.borrow_mut().forget();
             return ended.map_err(session_exception).map(|()| slf.py().None());
         }
+        let is_queued = is_queued(slf.py(), &session);
         let mut ending: Ending = Box::pin(async move { session.sign_out().await });
         let begun = slf.py().detach(|| poll_once(ending.as_mut()));
         slf.borrow_mut().forget();
@@ -36,7 +37,7 @@ impl Visit {
                 slf.borrow_mut().defer(Box::pin(ready_future(Err(error))));
             }
             Poll::Ready(ended) => ended.map_err(session_exception)?,
-            Poll::Pending => return settle(slf.py(), ending, done),
+            Poll::Pending => return settle_queued(slf.py(), is_queued, ending, done),
         }
         Ok(slf.py().None())
     }
@@ -56,7 +57,8 @@ impl Visit {
         let has_store = visit.sessions.get().has_store();
         drop(visit);
         if has_store {
-            settle(py, work(session), finish)
+            let is_queued = is_queued(py, &session);
+            settle_queued(py, is_queued, work(session), finish)
         } else {
             let output = py.detach(|| ready(work(session)));
             finish(py, output)
@@ -81,8 +83,20 @@ impl Visit {
     }
 
     fn defer(&mut self, ending: Ending) {
+        let ending = match self.take_ending() {
+            None => ending,
+            Some(first) => Box::pin(async move {
+                let ended = first.await;
+                ended.and(ending.await)
+            }),
+        };
         *self.ending.get_mut() = Some(OfProcess::new(ending));
     }
+}
+
+/// Returns true if work of the session waits for an operation that is in progress.
+fn is_queued(py: Python<'_>, session: &Session) -> bool {
+    without_blocking(py, session, || session.is_awaiting_store())
 }
 
 pub(super) fn object<'py, T: IntoPyObjectExt<'py>>(
