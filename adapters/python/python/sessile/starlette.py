@@ -183,22 +183,13 @@ class SessionMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind != "http" or SESSION in scope:
-            if kind == "lifespan" and self._has_store:
-                await self._call_lifespan(scope, receive, send)
-                return
-            if not self._needs_session(scope):
-                await self.app(scope, receive, send)
-                return
-            if SESSION in scope:
-                await self._call_inside(scope, receive, send)
-                return
+        if (kind != "http" or SESSION in scope) and await self._call_without(scope, receive, send):
+            return
         visit = self._sessions.begin(scope["headers"], kind == "websocket")
         session = scope["session"] = scope[SESSION] = unread(visit)
         if self._has_store:
             # Requests without a cookie, and sessions in memory, do not wait.
-            loading = None if self._skips(scope) else visit.load(self._touch_always)
-            if loading is not None:
+            if not self._skips(scope) and (loading := visit.load(self._touch_always)) is not None:
                 await wait(loading)
         elif self._touch_always:
             visit.touch()
@@ -233,6 +224,18 @@ class SessionMiddleware:
         else:
             if pending is not None:
                 await _wait_late(pending)
+
+    async def _call_without(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Handles a scope for which no session begins here. Returns false if one must begin."""
+        if scope["type"] == "lifespan" and self._has_store:
+            await self._call_lifespan(scope, receive, send)
+        elif not self._needs_session(scope):
+            await self.app(scope, receive, send)
+        elif SESSION in scope:
+            await self._call_inside(scope, receive, send)
+        else:
+            return False
+        return True
 
     async def _call_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Connects to the store at the start of the server, and closes the connections at its end.
