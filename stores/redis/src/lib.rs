@@ -21,6 +21,7 @@ mod connection;
 mod connector;
 mod error;
 mod keys;
+mod open_error;
 mod scripts;
 mod server;
 mod settings;
@@ -43,9 +44,10 @@ use tokio::sync::Notify;
 use connection::{Call, Calls, Connection};
 use connector::{Connections, Connector};
 use keys::Keys;
+pub use open_error::OpenError;
 pub use server::{RedisHealth, ServerInfo};
+pub use settings::RedisStoreBuilder;
 use settings::Wait;
-pub use settings::{OpenError, RedisStoreBuilder};
 
 /// Sessions in a Redis or Valkey server.
 ///
