@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use sessile_redis::RedisStore;
 use sessile_store::{Change, Ended, ServerTime, Store, StoreError, record::Record};
+use tokio::{net::TcpListener, time::timeout};
 
 use crate::support::{
     records::{self, anonymous, of_user, save},
@@ -63,6 +64,24 @@ async fn a_killed_connection_ends_the_watch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_connection_waits_for_another_to_be_open() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    let store = RedisStore::builder(&format!("redis://127.0.0.1:{port}"))
+        .timeout(Duration::from_secs(60))
+        .wait(1, Duration::from_secs(1))
+        .build()
+        .expect("valid settings");
+    let _watch = Watch::begin(&store);
+    let mut connections = Vec::new();
+    for _ in 0..4 {
+        let accepted = timeout(Duration::from_secs(20), listener.accept()).await;
+        // It is kept and never answered.
+        connections.push(accepted.expect("a further connection").expect("a client"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_stops_answering_is_given_up_after_three_calls() {
     for kind in server::kinds() {
         let server = Server::start(kind, &[]);
@@ -98,7 +117,7 @@ async fn calls_that_the_caller_abandons_count_too() {
         server.pause();
         for _ in 0..3 {
             let read = store.read(anonymous(b"").id);
-            let abandoned = tokio::time::timeout(Duration::from_millis(50), read).await;
+            let abandoned = timeout(Duration::from_millis(50), read).await;
             assert!(abandoned.is_err(), "the server is stopped");
         }
         let error = watch.end().await;
