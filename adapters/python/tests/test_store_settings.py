@@ -56,7 +56,8 @@ def state_of(cache: SessionCache) -> StoreHealth:
         (RedisStore(NOWHERE, timeout=-1), ValueError, "`timeout` must be a number of seconds, 0 or more"),
         (RedisStore(NOWHERE, lease=1), ValueError, "`store`: `lease` must be between 3s and 60s, got 1s"),
         (RedisStore(NOWHERE, stale_while_down=10**5), ValueError, "`store`: `stale_while_down` must be between"),
-        (RedisStore(NOWHERE, wait=(1, 1.0)), ValueError, "`store`: `wait` must name at least 1 replica and take less"),
+        (RedisStore(NOWHERE, wait=(1, 1.0)), ValueError, "`store`: `wait` must name at least 1 replica and take at"),
+        (RedisStore(NOWHERE, wait=(1, 0.0)), ValueError, "`wait` must name at least 1 replica and take at least 1ms"),
         (RedisStore(NOWHERE, ssl_ca_certs="/nowhere.pem"), ValueError, "`ssl_ca_certs` must be the path of a PEM file"),
         (RedisStore(NOWHERE, ssl_ca_certs=__file__), ValueError, "certificates need a `rediss://` URL"),
     ],
@@ -92,6 +93,11 @@ def test_no_password_is_shown() -> None:
     url = "redis+sentinel://ada:hunter2@one/main"
     store = RedisStore(url, sentinel_username="bob", sentinel_password="hunter3")
     assert repr(store) == "RedisStore('redis+sentinel://…@one/main')"
+    for wrong in ("hunter2@one:6379", "ada:hunter2@one:6379", "//ada:hunter2@one:6379"):
+        assert repr(RedisStore(wrong)) == "RedisStore('…@one:6379')"
+        with pytest.raises(ValueError) as raised:
+            small(wrong)
+        assert "hunter2" not in str(raised.value)
     with pytest.raises(ValueError) as raised:
         small("redis://ada:hunter2@[::1")
     assert "hunter2" not in str(raised.value)

@@ -368,7 +368,8 @@ pub struct SessionLimit {
     pub max: Option<usize>,
     /// The action at the limit.
     pub policy: SessionLimitPolicy,
-    /// The longest lifetime in use: entries of the user's index that are older are removed.
+    /// The cache's lifetime. Entries of the user's index that are older are removed if their
+    /// session has ended. It may be open: other nodes may have, or have had, a longer lifetime.
     pub longest_lifetime: Duration,
 }
 

@@ -52,6 +52,12 @@ pub(crate) struct LoadedSession {
     pub(crate) place: Option<u64>,
 }
 
+/// A value, decoded. A session may have ended.
+enum Decoded {
+    Session(Bytes, Header, Stamp),
+    Other(Loaded),
+}
+
 /// A change of a session that was read.
 pub(crate) enum Change {
     Put(NewValue),
@@ -119,23 +125,9 @@ impl MemcachedStore {
         data: Option<(DataSet, u64)>,
         place: &Reply,
     ) -> Loaded {
-        if record.code != Code::Value {
-            return Loaded::Absent;
-        }
-        let Ok((len, stamp)) = Stamp::split(&record.value) else {
-            return Loaded::Foreign(record.value.clone());
-        };
-        let bytes = record.value.slice(..len);
-        let header = match Record::decode(&bytes) {
-            Ok(Record::Session(session)) => session.header,
-            Ok(Record::Alias(alias)) => {
-                return Loaded::Alias(LoadedAlias {
-                    alias,
-                    record: bytes,
-                    left: seconds(record.left),
-                });
-            }
-            Err(_) => return Loaded::Foreign(bytes),
+        let (bytes, header, stamp) = match decode(record) {
+            Decoded::Session(bytes, header, stamp) => (bytes, header, stamp),
+            Decoded::Other(loaded) => return loaded,
         };
         let now = now();
         let Some((longest, meta)) = permitted_for(&header, &stamp, data, place, now) else {
@@ -263,6 +255,28 @@ impl LoadedSession {
             left,
             idle_timeout: session.header.idle_timeout(),
         })
+    }
+}
+
+fn decode(record: &Reply) -> Decoded {
+    if record.code != Code::Value {
+        return Decoded::Other(Loaded::Absent);
+    }
+    let Ok((len, stamp)) = Stamp::split(&record.value) else {
+        return Decoded::Other(Loaded::Foreign(record.value.clone()));
+    };
+    let bytes = record.value.slice(..len);
+    match Record::decode(&bytes) {
+        Ok(Record::Session(session)) => {
+            let header = session.header;
+            Decoded::Session(bytes, header, stamp)
+        }
+        Ok(Record::Alias(alias)) => Decoded::Other(Loaded::Alias(LoadedAlias {
+            alias,
+            record: bytes,
+            left: seconds(record.left),
+        })),
+        Err(_) => Decoded::Other(Loaded::Foreign(bytes)),
     }
 }
 

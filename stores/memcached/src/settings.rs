@@ -1,4 +1,4 @@
-//! Settings of a store: its URL, and what the URL does not say.
+//! Settings of a store: its URL, and those that are not part of the URL.
 
 use std::{error, fmt, time::Duration};
 
@@ -22,7 +22,7 @@ pub struct MemcachedStoreBuilder {
 pub enum OpenError {
     /// The URL has another scheme.
     Scheme {
-        /// The scheme, or the text before the first colon.
+        /// The scheme, or the text before the first colon. Empty if it may contain a password.
         given: String,
     },
     /// The URL cannot be read.
@@ -66,6 +66,9 @@ impl MemcachedStoreBuilder {
 
     /// Sets the time that a call to the server may take, 10 ms to 60 s; 500 ms unless set. A call
     /// that takes longer closes its connection.
+    ///
+    /// The `timeout` of the tiered cache bounds each call too; the shorter of the two applies. Set
+    /// both.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -99,13 +102,10 @@ impl MemcachedStoreBuilder {
 
 /// Returns the host and the port of `memcached://host:port`.
 fn address(url: &str) -> Result<String, OpenError> {
-    let (scheme, rest) = url.split_once("://").ok_or_else(|| OpenError::Scheme {
-        given: url.split(':').next().unwrap_or_default().to_owned(),
-    })?;
+    let parts = url.split_once("://");
+    let (scheme, rest) = parts.ok_or_else(|| scheme_error(url))?;
     if scheme != "memcached" {
-        return Err(OpenError::Scheme {
-            given: scheme.to_owned(),
-        });
+        return Err(scheme_error(scheme));
     }
     if rest.contains('@') {
         return Err(url_error("it must have no user and no password"));
@@ -135,6 +135,18 @@ fn address(url: &str) -> Result<String, OpenError> {
     Ok(format!("{host}:{port}"))
 }
 
+/// Returns the error of a URL whose scheme is another. Does not quote what may be a password: the
+/// login of a URL without a scheme.
+fn scheme_error(given: &str) -> OpenError {
+    let given = match given.contains('@') {
+        true => "",
+        false => given.split(':').next().unwrap_or_default(),
+    };
+    OpenError::Scheme {
+        given: given.to_owned(),
+    }
+}
+
 fn url_error(reason: &str) -> OpenError {
     OpenError::Url {
         reason: reason.to_owned(),
@@ -144,6 +156,9 @@ fn url_error(reason: &str) -> OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Scheme { given } if given.is_empty() => {
+                write!(f, "the URL of the store must begin with `memcached://`")
+            }
             Self::Scheme { given } => write!(
                 f,
                 "the URL of the store must begin with `memcached://`, got `{given}`"
@@ -219,6 +234,9 @@ mod tests {
             ("memcached://one/0", "it must end after the port"),
             ("memcached://one:1,two:1", "it must name one server"),
             ("memcached://ada:hunter2@one", "no user and no password"),
+            ("hunter2@one:11211", "must begin with `memcached://`"),
+            ("hunter2:more@one", "must begin with `memcached://`"),
+            ("hunter2@memcached://one", "must begin with `memcached://`"),
         ] {
             let error = error(url(wrong));
             assert!(error.contains(text), "{error}");

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  a record       the bytes of `sessile_store::record` │ generation u64 │ base u64 │ sequence u64
-//!  generations    format u8: 1 │ base u64 │ latest u64 │ for each user that was ended:
-//!                 user hash, 16 bytes │ sequence u64 │ time of the end u64
+//!  generations    format u8: 1 │ base u64 │ latest u64 │ floor u64 │ for each user that was ended:
+//!                 user hash, 16 bytes │ sequence u64 │ kept until u64
 //!  the data set   "sessile" │ format u8: 1 │ epoch, 16 bytes │ user key, 32 bytes │ generation u64 │
 //!                 ended before u64 │ fingerprints of keys, 8 bytes each
 //! ```
@@ -34,6 +34,8 @@ pub(crate) struct Stamp {
 pub(crate) struct Generations {
     base: u64,
     latest: u64,
+    /// The latest sequence of the ends that were forgotten. No older session is open.
+    floor: u64,
     ended: Vec<EndedUser>,
 }
 
@@ -42,7 +44,8 @@ pub(crate) struct Generations {
 struct EndedUser {
     user: [u8; 16],
     sequence: u64,
-    at: ServerTime,
+    /// The time at which all sessions from before have expired, so that this may be forgotten.
+    until: ServerTime,
 }
 
 /// The facts that the nodes of a store have in common.
@@ -88,6 +91,7 @@ impl Generations {
         Self {
             base,
             latest: next(0, random),
+            floor: 0,
             ended: Vec::new(),
         }
     }
@@ -113,16 +117,20 @@ impl Generations {
     ///
     /// A session that outlives an end has exactly the sequence of that end. Two ends that began at
     /// the same time have one count and different random halves, so a session that outlives one of
-    /// them does not outlive the other.
+    /// them does not outlive the other. An end that was forgotten counts for all users: it has ended
+    /// sessions that were created under a longer lifetime than the one that it was kept for.
     pub(crate) fn permits(&self, user: &UserHash, stamp: &Stamp) -> bool {
         let user = user.to_bytes();
         let ended = self.ended.iter().find(|ended| ended.user == user);
-        let is_later = |ended: &EndedUser| count(stamp.sequence) > count(ended.sequence);
+        let outlives = |end: u64| stamp.sequence == end || count(stamp.sequence) > count(end);
         self.base == stamp.base
-            && ended.is_none_or(|ended| stamp.sequence == ended.sequence || is_later(ended))
+            && outlives(self.floor)
+            && ended.is_none_or(|ended| outlives(ended.sequence))
     }
 
-    /// Ends the sessions of a user, and forgets ends that no session is older than.
+    /// Ends the sessions of a user, and forgets ends that no session is older than. The ends of
+    /// other users are kept for the lifetime that they were recorded with, because nodes may have
+    /// different ones.
     pub(crate) fn end(
         &mut self,
         user: &UserHash,
@@ -131,13 +139,22 @@ impl Generations {
         lifetime: Duration,
     ) {
         let user = user.to_bytes();
-        let is_needed = |ended: &EndedUser| ended.user != user && ended.at.after(lifetime) > now;
-        self.ended.retain(is_needed);
+        let mut until = now.after(lifetime);
+        for ended in self
+            .ended
+            .extract_if(.., |ended| ended.user == user || ended.until <= now)
+        {
+            if ended.user == user {
+                until = until.max(ended.until);
+            } else {
+                self.floor = self.floor.max(ended.sequence);
+            }
+        }
         self.latest = sequence;
         self.ended.push(EndedUser {
             user,
             sequence,
-            at: now,
+            until,
         });
     }
 
@@ -145,16 +162,19 @@ impl Generations {
         let mut bytes = vec![FORMAT];
         bytes.extend(self.base.to_le_bytes());
         bytes.extend(self.latest.to_le_bytes());
+        bytes.extend(self.floor.to_le_bytes());
         for ended in &self.ended {
             bytes.extend(ended.user);
             bytes.extend(ended.sequence.to_le_bytes());
-            bytes.extend(ended.at.0.to_le_bytes());
+            bytes.extend(ended.until.0.to_le_bytes());
         }
         bytes
     }
 
     pub(crate) fn decode(value: &[u8]) -> Result<Self, Foreign> {
-        let (head, rest) = value.split_first_chunk::<17>().ok_or(Foreign)?;
+        let (head, rest) = value
+            .split_first_chunk::<GENERATIONS_LEN>()
+            .ok_or(Foreign)?;
         let (users, tail) = rest.as_chunks::<ENDED_LEN>();
         if head[0] != FORMAT || !tail.is_empty() {
             return Err(Foreign);
@@ -163,12 +183,13 @@ impl Generations {
             Ok(EndedUser {
                 user: array(bytes, 0)?,
                 sequence: number(bytes, 16)?,
-                at: ServerTime(number(bytes, 24)?),
+                until: ServerTime(number(bytes, 24)?),
             })
         });
         Ok(Self {
             base: number(head, 1)?,
             latest: number(head, 9)?,
+            floor: number(head, 17)?,
             ended: ended.collect::<Result<_, _>>()?,
         })
     }
@@ -242,6 +263,8 @@ pub(crate) const STAMP_LEN: usize = 24;
 const FORMAT: u8 = 1;
 const MAGIC: &[u8] = b"sessile";
 const DATA_SET_LEN: usize = 64;
+/// The length of the generations of a place before the ends, in bytes.
+const GENERATIONS_LEN: usize = 25;
 const ENDED_LEN: usize = 32;
 /// The most fingerprints in the data set: those of several full key rings.
 const MAX_FINGERPRINTS: usize = 64;
@@ -305,6 +328,45 @@ mod tests {
         }
         let users: Vec<_> = place.ended.iter().map(|ended| ended.user[0]).collect();
         assert_eq!(users, [2, 3]);
+    }
+
+    #[test]
+    fn an_end_is_kept_for_the_longest_lifetime_that_it_was_recorded_with() {
+        let mut place = Generations::new(7, 1);
+        let [ada, other] = [user(1), user(2)];
+        let before = place.stamp(9);
+        let end = |place: &mut Generations, user, day, lifetime| {
+            let sequence = place.next_stamp(9, 0).sequence;
+            place.end(user, sequence, ServerTime(0).after(day * DAY), lifetime);
+        };
+        end(&mut place, &ada, 0, 30 * DAY);
+        // From the second day on the lifetime is a day.
+        for day in 2..20 {
+            end(&mut place, &other, day, DAY);
+            assert!(!place.permits(&ada, &before), "day {day}");
+            assert!(place.permits(&user(3), &before), "day {day}");
+        }
+        end(&mut place, &ada, 20, DAY);
+        end(&mut place, &other, 22, DAY);
+        assert_eq!(place.ended.len(), 2, "both are kept");
+        end(&mut place, &other, 30, DAY);
+        assert_eq!(place.ended.len(), 1);
+    }
+
+    #[test]
+    fn a_session_that_outlives_the_record_of_its_end_does_not_return() {
+        let mut place = Generations::new(7, 1);
+        let [ada, other] = [user(1), user(2)];
+        // Created for 30 days, before the lifetime is a day.
+        let before = place.stamp(9);
+        let kept = place.next_stamp(9, 2);
+        place.end(&ada, kept.sequence, ServerTime(0), DAY);
+        let sequence = place.next_stamp(9, 3).sequence;
+        place.end(&other, sequence, ServerTime(0).after(2 * DAY), DAY);
+        assert_eq!(place.ended.len(), 1, "the first end is forgotten");
+        assert!(!place.permits(&ada, &before));
+        assert!(place.permits(&ada, &kept), "it outlived the end");
+        assert!(place.permits(&user(3), &place.stamp(9)));
     }
 
     #[test]

@@ -6,11 +6,10 @@
 
 use std::time::Duration;
 
-use redis::{
-    AsyncConnectionConfig, Client, PushInfo, RedisResult, aio::MultiplexedConnection,
-    sentinel::SentinelClient,
-};
+use redis::{AsyncConnectionConfig, Client, PushInfo, RedisResult, sentinel::SentinelClient};
 use tokio::sync::Mutex;
+
+use crate::connection::Connection;
 
 /// Finds the primary.
 pub(crate) struct Connector(Source);
@@ -21,13 +20,12 @@ enum Source {
 }
 
 /// Connections to one primary.
-#[derive(Clone)]
 pub(crate) struct Connections {
-    pub(crate) channel: MultiplexedConnection,
-    pub(crate) reads: MultiplexedConnection,
-    pub(crate) writes: MultiplexedConnection,
+    pub(crate) channel: Connection,
+    pub(crate) reads: Connection,
+    pub(crate) writes: Connection,
     /// The connection of writes that wait for replicas.
-    pub(crate) replicated: Option<MultiplexedConnection>,
+    pub(crate) replicated: Option<Connection>,
 }
 
 impl Connector {
@@ -39,7 +37,7 @@ impl Connector {
         Self(Source::Sentinel(Box::new(Mutex::new(client))))
     }
 
-    /// Opens the connections. `on_push` receives the messages of the channel before any reply that
+    /// Opens the connections concurrently. `on_push` receives the messages of the channel before any reply that
     /// the server sends after them.
     pub(crate) async fn connect(
         &self,
@@ -58,22 +56,28 @@ impl Connector {
             on_push(push);
             Ok::<_, redis::aio::SendError>(())
         });
-        let connect = |config| {
-            let client = &client;
-            async move {
-                client
-                    .get_multiplexed_async_connection_with_config(&config)
-                    .await
-            }
-        };
-        Ok(Connections {
-            channel: connect(with_push).await?,
-            reads: connect(config.clone()).await?,
-            writes: connect(config.clone()).await?,
-            replicated: match waits {
-                true => Some(connect(config).await?),
+        let replicated = async {
+            Ok(match waits {
+                true => Some(open(&client, &config).await?),
                 false => None,
-            },
+            })
+        };
+        let (channel, reads, writes, replicated) = tokio::try_join!(
+            open(&client, &with_push),
+            open(&client, &config),
+            open(&client, &config),
+            replicated,
+        )?;
+        Ok(Connections {
+            channel,
+            reads,
+            writes,
+            replicated,
         })
     }
+}
+
+async fn open(client: &Client, config: &AsyncConnectionConfig) -> RedisResult<Connection> {
+    let client = client.get_multiplexed_async_connection_with_config(config);
+    Ok(Connection::new(client.await?))
 }

@@ -3,7 +3,7 @@
 use redis::{ErrorKind, RedisError};
 use sessile_store::StoreError;
 
-/// Returns the error of a store that an error of the client stands for.
+/// Translates an error of the client.
 pub(crate) fn store_error(error: &RedisError) -> StoreError {
     match error.code() {
         Some("LATE") => StoreError::Late,
@@ -13,7 +13,7 @@ pub(crate) fn store_error(error: &RedisError) -> StoreError {
         Some("TOOMANY") => StoreError::TooMany,
         Some("TAKEN") => StoreError::Taken,
         Some("OOM") => StoreError::Full,
-        // A key of another application under our prefix is no session of ours.
+        // A key of another application under our prefix is not a session.
         Some("WRONGTYPE") => StoreError::Gone,
         _ => StoreError::Unreachable(describe(error).into()),
     }

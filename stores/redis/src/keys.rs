@@ -58,7 +58,7 @@ impl Keys {
         format!("{}:{{none}}:", self.prefix)
     }
 
-    /// Returns the change that a message on a channel says, or `None` for one of a later build.
+    /// Parses a message of a channel. Returns `None` for one that this build does not know.
     pub(crate) fn parse(&self, channel: &[u8], message: &[u8]) -> Option<Change> {
         let partition = self.partition(channel)?;
         let (kind, rest) = message.split_first()?;

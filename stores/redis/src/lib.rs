@@ -17,9 +17,11 @@
 //! change on a channel that all nodes subscribe to. One connection carries the channel and the
 //! heartbeats, one the reads, one the writes.
 
+mod connection;
 mod connector;
 mod error;
 mod keys;
+mod open_error;
 mod scripts;
 mod server;
 mod settings;
@@ -29,22 +31,23 @@ mod watch;
 
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering::Relaxed},
-    },
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
-use redis::{FromRedisValue, Script, ScriptInvocation, aio::MultiplexedConnection};
+use redis::{
+    FromRedisValue, RedisError, RedisResult, Script, ScriptInvocation, aio::MultiplexedConnection,
+};
 use sessile_store::StoreError;
 use tokio::sync::Notify;
 
+use connection::{Call, Calls, Connection};
 use connector::{Connections, Connector};
 use keys::Keys;
+pub use open_error::OpenError;
 pub use server::{RedisHealth, ServerInfo};
+pub use settings::RedisStoreBuilder;
 use settings::Wait;
-pub use settings::{OpenError, RedisStoreBuilder};
 
 /// Sessions in a Redis or Valkey server.
 ///
@@ -70,10 +73,17 @@ struct State {
 /// The connections of one watch. A late failure of an earlier link does not count against this one.
 struct Link {
     connections: Connections,
-    /// Notified when the connections are of no use any more.
+    /// Notified when the connections can no longer be used.
     lost: Arc<Notify>,
-    /// Calls in a row that the server did not answer in time.
-    timeouts: AtomicU32,
+}
+
+/// A call in progress. If it is dropped without an answer, it counts as unanswered: the caller may
+/// have stopped waiting for it.
+struct Pending<'a> {
+    calls: &'a Calls,
+    call: Call,
+    lost: &'a Notify,
+    is_answered: bool,
 }
 
 /// The connection that a call takes.
@@ -162,13 +172,17 @@ impl RedisStore {
         arguments: impl FnOnce(&mut ScriptInvocation<'_>),
     ) -> Result<T, StoreError> {
         let link = self.link()?;
-        let mut connection = link.connection(lane);
+        let Connection { client, calls } = link.connection(lane);
+        let mut connection = client.clone();
         let mut invocation = script.prepare_invoke();
         arguments(&mut invocation);
+        let pending = link.begin(calls);
         let reply = invocation.invoke_async(&mut connection).await;
+        pending.end(&reply);
         let reply = reply.map_err(|error| link.failure(&error))?;
-        link.timeouts.store(0, Relaxed);
         if let (Lane::Replicated, Some(wait)) = (lane, self.0.wait) {
+            // The server has just answered, so this wait does not count, whatever its result.
+            calls.wait(Instant::now(), wait.timeout);
             link.wait_for_replicas(&mut connection, wait).await?;
         }
         Ok(reply)
@@ -176,7 +190,7 @@ impl RedisStore {
 }
 
 impl Link {
-    fn connection(&self, lane: Lane) -> MultiplexedConnection {
+    fn connection(&self, lane: Lane) -> &Connection {
         let connections = &self.connections;
         match lane {
             Lane::Channel => &connections.channel,
@@ -187,7 +201,15 @@ impl Link {
                 own.unwrap_or(&connections.writes)
             }
         }
-        .clone()
+    }
+
+    fn begin<'a>(&'a self, calls: &'a Calls) -> Pending<'a> {
+        Pending {
+            calls,
+            call: calls.begin(Instant::now()),
+            lost: &self.lost,
+            is_answered: false,
+        }
     }
 
     async fn wait_for_replicas(
@@ -210,18 +232,31 @@ impl Link {
         Err(StoreError::Unreachable(text.into()))
     }
 
-    /// Returns the error of a store. The connections are given up after three timeouts in a row,
-    /// and when the server is no primary any more.
-    fn failure(&self, error: &redis::RedisError) -> StoreError {
+    /// Returns the error of a store. The connections are given up when one of them is closed, and
+    /// when the server is no longer a primary.
+    fn failure(&self, error: &RedisError) -> StoreError {
         let is_replica = error.code() == Some("READONLY");
-        let timeouts = match error.is_timeout() {
-            true => self.timeouts.fetch_add(1, Relaxed) + 1,
-            false => 0,
-        };
-        if timeouts >= MAX_TIMEOUTS || is_replica || error.is_connection_dropped() {
+        if is_replica || error.is_connection_dropped() {
             self.lost.notify_one();
         }
         error::store_error(error)
+    }
+}
+
+impl Pending<'_> {
+    /// Ends the call. An error of the server is an answer, too.
+    fn end<T>(mut self, reply: &RedisResult<T>) {
+        self.is_answered = !reply.as_ref().is_err_and(RedisError::is_io_error);
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        if self.is_answered {
+            self.calls.answered(self.call);
+        } else if self.calls.unanswered(self.call) >= MAX_UNANSWERED {
+            self.lost.notify_one();
+        }
     }
 }
 
@@ -233,8 +268,8 @@ impl fmt::Debug for RedisStore {
     }
 }
 
-/// Timeouts in a row after which the connections are given up.
-const MAX_TIMEOUTS: u32 = 3;
+/// Calls in a row that one connection leaves unanswered before all are given up.
+const MAX_UNANSWERED: u32 = 3;
 
 /// Runs the examples of the README.
 #[cfg(doctest)]

@@ -31,7 +31,7 @@ pub(crate) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts {
     create: script("", include_str!("scripts/create.lua")),
     read: script(" flags=no-writes", include_str!("scripts/read.lua")),
     save: script("", include_str!("scripts/save.lua")),
-    touch: script("", include_str!("scripts/touch.lua")),
+    touch: script(ALLOW_OOM, include_str!("scripts/touch.lua")),
     set_timeouts: script("", include_str!("scripts/set_timeouts.lua")),
     rotate: script("", include_str!("scripts/rotate.lua")),
     retire: script(ALLOW_OOM, include_str!("scripts/retire.lua")),
@@ -68,7 +68,8 @@ impl Scripts {
 
 /// An end frees memory, so it must run when there is none left. So must a retirement, which is
 /// repeated after a failover before the store is up, a revocation, which is the end of a token, and
-/// the heartbeat, on which the lease depends.
+/// the heartbeat, on which the lease depends. A touch takes no memory, because the key has a time to
+/// live already. Without it, sessions in use would expire while the server is full.
 const ALLOW_OOM: &str = " flags=allow-oom";
 
 fn script(flags: &str, body: &str) -> Script {

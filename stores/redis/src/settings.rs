@@ -1,6 +1,6 @@
-//! Settings of a store: its URL, and what the URL does not say.
+//! Settings of a store: its URL, and those that are not part of the URL.
 
-use std::{error, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
 use redis::{
     ClientTlsConfig, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, TlsCertificates,
@@ -8,7 +8,12 @@ use redis::{
     sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType},
 };
 
-use crate::{RedisStore, connector::Connector, keys::Keys};
+use crate::{
+    RedisStore,
+    connector::Connector,
+    keys::Keys,
+    open_error::{OpenError, certificate_error, scheme_error, url_error},
+};
 
 /// Settings of a [`RedisStore`].
 #[derive(Clone)]
@@ -35,50 +40,6 @@ struct Certificates {
     client: Option<(Vec<u8>, Vec<u8>)>,
 }
 
-/// Errors of the settings of a [`RedisStore`]. No text contains a password.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// The URL has another scheme.
-    Scheme {
-        /// The scheme, or the text before the first colon.
-        given: String,
-    },
-    /// The URL cannot be read.
-    Url {
-        /// The reason.
-        reason: String,
-    },
-    /// `prefix` is empty, too long, or contains a brace or a space.
-    Prefix {
-        /// The setting.
-        given: String,
-    },
-    /// `timeout` is out of range.
-    Timeout {
-        /// The setting.
-        given: Duration,
-        /// The minimum.
-        min: Duration,
-        /// The maximum.
-        max: Duration,
-    },
-    /// `wait` names no replica, or takes longer than `timeout`.
-    Wait {
-        /// The number of replicas.
-        replicas: usize,
-        /// Its timeout.
-        given: Duration,
-        /// The maximum: the `timeout` of the store.
-        max: Duration,
-    },
-    /// A certificate cannot be used.
-    Certificate {
-        /// The reason.
-        reason: String,
-    },
-}
-
 impl RedisStoreBuilder {
     pub(crate) fn new(url: &str) -> Self {
         Self {
@@ -91,21 +52,25 @@ impl RedisStoreBuilder {
         }
     }
 
-    /// Sets the prefix of all keys and channels: 1 to 64 bytes without braces and spaces, `sessile`
-    /// unless set. Applications with different prefixes share a server and no session.
+    /// Sets the prefix of all keys and channels: 1 to 64 printable ASCII characters without spaces
+    /// and braces; `sessile` unless set. Applications with different prefixes share a server and no
+    /// session.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
     /// Sets the time that a call to the server may take, 10 ms to 60 s; 500 ms unless set.
+    ///
+    /// The `timeout` of the tiered cache bounds each call too; the shorter of the two applies. Set
+    /// both.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
     /// Makes ends, creations with a user and sign-ins wait until `replicas` replicas have them, for
-    /// at most `timeout`. If fewer answer, the call fails as if the store were unreachable. An end
+    /// at most `timeout`: at least 1 ms, and less than the `timeout` of the store. If fewer answer, the call fails as if the store were unreachable. An end
     /// stays queued. This makes the loss of such a write by a failover less likely, not impossible.
     pub fn wait(mut self, replicas: usize, timeout: Duration) -> Self {
         self.wait = Some(Wait { replicas, timeout });
@@ -161,11 +126,14 @@ impl RedisStoreBuilder {
                 max: MAX_TIMEOUT,
             });
         }
-        let fits = |wait: &Wait| wait.replicas > 0 && wait.timeout < self.timeout;
+        // `WAIT` without a time has no limit.
+        let times = MIN_WAIT..self.timeout;
+        let fits = |wait: &Wait| wait.replicas > 0 && times.contains(&wait.timeout);
         match self.wait {
             Some(wait) if !fits(&wait) => Err(OpenError::Wait {
                 replicas: wait.replicas,
                 given: wait.timeout,
+                min: MIN_WAIT,
                 max: self.timeout,
             }),
             _ => Ok(()),
@@ -173,12 +141,8 @@ impl RedisStoreBuilder {
     }
 
     fn connector(&self) -> Result<Connector, OpenError> {
-        let (scheme, rest) = self
-            .url
-            .split_once("://")
-            .ok_or_else(|| OpenError::Scheme {
-                given: self.url.split(':').next().unwrap_or_default().to_owned(),
-            })?;
+        let parts = self.url.split_once("://");
+        let (scheme, rest) = parts.ok_or_else(|| scheme_error(&self.url))?;
         let is_tls = scheme.starts_with("rediss");
         if is_tls {
             crate::tls::install_provider();
@@ -191,9 +155,7 @@ impl RedisStoreBuilder {
                 let address = SentinelAddress::parse(rest)?;
                 self.sentinel(address, is_tls).map(Connector::sentinel)
             }
-            _ => Err(OpenError::Scheme {
-                given: scheme.to_owned(),
-            }),
+            _ => Err(scheme_error(scheme)),
         }
     }
 
@@ -218,7 +180,7 @@ impl RedisStoreBuilder {
         address: SentinelAddress,
         is_tls: bool,
     ) -> Result<SentinelClient, OpenError> {
-        let with_tls = |(host, port): (String, u16)| match is_tls {
+        let sentinels = address.hosts.into_iter().map(|(host, port)| match is_tls {
             true => ConnectionAddr::TcpTls {
                 host,
                 port,
@@ -226,8 +188,7 @@ impl RedisStoreBuilder {
                 tls_params: None,
             },
             false => ConnectionAddr::Tcp(host, port),
-        };
-        let sentinels = address.hosts.into_iter().map(with_tls);
+        });
         let error = |error: redis::RedisError| url_error(error.to_string());
         let master = SentinelServerType::Master;
         let mut builder = SentinelClientBuilder::new(sentinels, address.service, master)
@@ -236,7 +197,24 @@ impl RedisStoreBuilder {
             .set_client_to_redis_protocol(ProtocolVersion::RESP3)
             .set_client_to_redis_tcp_settings(tcp_settings())
             .set_client_to_sentinel_tcp_settings(tcp_settings());
-        if let Some((user, password)) = address.login {
+        builder = self.with_logins(builder, address.login);
+        if is_tls {
+            builder = builder
+                .set_client_to_redis_tls_mode(redis::TlsMode::Secure)
+                .set_client_to_sentinel_tls_mode(redis::TlsMode::Secure)
+                .set_client_to_redis_certificates(self.tls_certificates())
+                .set_client_to_sentinel_certificates(self.tls_certificates());
+        }
+        builder.build().map_err(error)
+    }
+
+    /// Sets the logins of the servers and of the Sentinels.
+    fn with_logins(
+        &self,
+        mut builder: SentinelClientBuilder,
+        servers: Option<(String, String)>,
+    ) -> SentinelClientBuilder {
+        if let Some((user, password)) = servers {
             if !user.is_empty() {
                 builder = builder.set_client_to_redis_username(user);
             }
@@ -248,14 +226,7 @@ impl RedisStoreBuilder {
             }
             builder = builder.set_client_to_sentinel_password(password);
         }
-        if is_tls {
-            builder = builder
-                .set_client_to_redis_tls_mode(redis::TlsMode::Secure)
-                .set_client_to_sentinel_tls_mode(redis::TlsMode::Secure)
-                .set_client_to_redis_certificates(self.tls_certificates())
-                .set_client_to_sentinel_certificates(self.tls_certificates());
-        }
-        builder.build().map_err(error)
+        builder
     }
 
     fn tls_certificates(&self) -> TlsCertificates {
@@ -334,52 +305,6 @@ fn tcp_settings() -> TcpSettings {
     settings
 }
 
-fn url_error(reason: impl Into<String>) -> OpenError {
-    let reason = reason.into();
-    OpenError::Url { reason }
-}
-
-fn certificate_error(reason: impl Into<String>) -> OpenError {
-    let reason = reason.into();
-    OpenError::Certificate { reason }
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Scheme { given } => write!(
-                f,
-                "the URL of the store must begin with `redis://`, `rediss://`, \
-                 `redis+sentinel://` or `rediss+sentinel://`, got `{given}`"
-            ),
-            Self::Url { reason } => write!(f, "the URL of the store is not valid: {reason}"),
-            Self::Prefix { given } => write!(
-                f,
-                "`prefix` must be 1 to {MAX_PREFIX_LEN} printable ASCII characters without braces, \
-                 got {given:?}"
-            ),
-            Self::Timeout { given, min, max } => {
-                write!(
-                    f,
-                    "`timeout` must be between {min:?} and {max:?}, got {given:?}"
-                )
-            }
-            Self::Wait {
-                replicas,
-                given,
-                max,
-            } => write!(
-                f,
-                "`wait` must name at least 1 replica and take less than {max:?} (`timeout`), \
-                 got {replicas} replicas and {given:?}"
-            ),
-            Self::Certificate { reason } => write!(f, "a certificate cannot be used: {reason}"),
-        }
-    }
-}
-
-impl error::Error for OpenError {}
-
 impl fmt::Debug for RedisStoreBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStoreBuilder")
@@ -390,9 +315,10 @@ impl fmt::Debug for RedisStoreBuilder {
     }
 }
 
-const MAX_PREFIX_LEN: usize = 64;
+pub(crate) const MAX_PREFIX_LEN: usize = 64;
 const MIN_TIMEOUT: Duration = Duration::from_millis(10);
 const MAX_TIMEOUT: Duration = Duration::from_secs(60);
+const MIN_WAIT: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests {
@@ -454,17 +380,10 @@ mod tests {
         for (builder, text) in [
             (local().prefix(""), "`prefix` must be 1 to 64"),
             (local().prefix("a{b}"), r#"got "a{b}""#),
+            (local().prefix("ü"), "printable ASCII characters"),
             (
                 local().timeout(Duration::ZERO),
                 "`timeout` must be between 10ms and 60s, got 0ns",
-            ),
-            (
-                local().wait(0, Duration::ZERO),
-                "`wait` must name at least 1 replica",
-            ),
-            (
-                local().wait(1, Duration::from_secs(1)),
-                "less than 500ms (`timeout`), got 1 replicas and 1s",
             ),
             (
                 local().ca_certificate("x"),
@@ -479,14 +398,45 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_names_a_replica_and_takes_a_time_below_the_timeout() {
+        let wait = |replicas, micros| {
+            let span = Duration::from_micros(micros);
+            url("redis://127.0.0.1").wait(replicas, span)
+        };
+        // `WAIT` without a time has no limit.
+        for (replicas, micros, got) in [
+            (0, 1_000, "0 replicas and 1ms"),
+            (1, 0, "1 replicas and 0ns"),
+            (1, 999, "1 replicas and 999µs"),
+            (1, 500_000, "1 replicas and 500ms"),
+            (1, 1_000_000, "1 replicas and 1s"),
+        ] {
+            let text = "`wait` must name at least 1 replica and take at least 1ms and less than \
+                        500ms (`timeout`), got";
+            assert_eq!(error(wait(replicas, micros)), format!("{text} {got}"));
+        }
+        for micros in [1_000, 499_999] {
+            assert!(wait(1, micros).build().is_ok(), "{micros}");
+        }
+    }
+
+    #[test]
     fn no_password_is_in_an_error_or_in_debug_output() {
         let builder = url("redis+sentinel://ada:hunter2@one:port/main");
         assert!(!format!("{builder:?}").contains("hunter2"));
         let builder = builder.sentinel_login("ada", "hunter2");
         assert!(!format!("{builder:?}").contains("hunter2"));
         assert!(!error(builder).contains("hunter2"));
-        for wrong in ["redis://ada:hunter2@[::1", "redis://ada:hunter2@host:port/"] {
-            assert!(!error(url(wrong)).contains("hunter2"));
+        for wrong in [
+            "redis://ada:hunter2@[::1",
+            "redis://ada:hunter2@host:port/",
+            "hunter2@host:6379",
+            "hunter2:more@host:6379",
+            "hunter2@redis://host",
+            "hunter2:more@redis://host",
+        ] {
+            let error = error(url(wrong));
+            assert!(!error.contains("hunter2"), "{error}");
         }
         let store = url("redis://ada:hunter2@127.0.0.1").build();
         assert!(!format!("{store:?}").contains("hunter2"));

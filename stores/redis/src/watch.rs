@@ -1,7 +1,7 @@
 //! The watch: connects, subscribes to all partitions and forwards what is published, until the
 //! connections are lost.
 
-use std::sync::{Arc, atomic::AtomicU32};
+use std::sync::Arc;
 
 use redis::{PushInfo, PushKind, RedisResult, Value, aio::MultiplexedConnection};
 use sessile_store::{Change, Sink, StoreError};
@@ -52,23 +52,19 @@ async fn start(
         });
     let mut connections = connecting.await.map_err(|error| setup_error(&error))?;
     check_server(store, &mut connections).await?;
-    load_scripts(&mut connections.reads)
+    load_scripts(&mut connections.reads.client)
         .await
         .map_err(|error| setup_error(&error))?;
-    subscribe(&inner.keys, &mut connections.channel)
+    subscribe(&inner.keys, &mut connections.channel.client)
         .await
         .map_err(|error| setup_error(&error))?;
-    let link = Link {
-        connections,
-        lost,
-        timeouts: AtomicU32::new(0),
-    };
+    let link = Link { connections, lost };
     store.state(|state| state.link = Some(Arc::new(link)));
     Ok(())
 }
 
 async fn check_server(store: &RedisStore, connections: &mut Connections) -> Result<(), StoreError> {
-    let server = ServerInfo::ask(&mut connections.reads)
+    let server = ServerInfo::ask(&mut connections.reads.client)
         .await
         .map_err(|error| setup_error(&error))?;
     if let Some(problem) = server.problem() {

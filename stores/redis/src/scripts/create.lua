@@ -13,11 +13,14 @@ local left = math.min(tonumber(ARGV[10]), lifetime_end - now)
 if left <= 0 then return fail('GONE') end
 
 local index, limit = KEYS[2], tonumber(ARGV[11])
-local oldest
-if index and limit > 0 then
-  redis.call('ZREMRANGEBYSCORE', index, '-inf', now - tonumber(ARGV[13]))
-  if redis.call('ZCARD', index) >= limit then
-    local base = KEYS[1]:sub(1, -33)
+local base, oldest = KEYS[1]:sub(1, -33), nil
+if index then
+  -- A session may be older: its lifetime may be that of another node, or of an earlier setting.
+  local before = now - tonumber(ARGV[13])
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', index, '-inf', before, 'LIMIT', 0, 64)) do
+    if redis.call('EXISTS', base .. id) == 0 then redis.call('ZREM', index, id) end
+  end
+  if limit > 0 and redis.call('ZCARD', index) >= limit then
     local count, oldest_use = 0, nil
     for _, id in ipairs(redis.call('ZRANGE', index, 0, -1)) do
       local ttl = redis.call('PTTL', base .. id)
@@ -44,7 +47,6 @@ local times = struct.pack('<I8I8I8I8', created, authenticated, now, lifetime_end
 redis.call('SET', KEYS[1], ARGV[3] .. times .. ARGV[4] .. ARGV[5] .. ARGV[6], 'PX', left)
 if index then
   redis.call('ZADD', index, now, id_of(KEYS[1]))
-  local longest = math.max(tonumber(ARGV[13]), lifetime_end - now)
-  if redis.call('PTTL', index) < longest then redis.call('PEXPIRE', index, longest) end
+  keep_index(index, math.max(tonumber(ARGV[13]), lifetime_end - now))
 end
 return { now, oldest or false }

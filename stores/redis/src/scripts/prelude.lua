@@ -39,6 +39,12 @@ local function index_of(key, header)
   return key:sub(1, -35) .. 'u:' .. table.concat(digits)
 end
 
+-- Keeps the index of a user for at least as long as a session. An index that lost its last entry lost
+-- its time to live.
+local function keep_index(index, left)
+  if redis.call('PTTL', index) < left then redis.call('PEXPIRE', index, left) end
+end
+
 -- Stores a session with the time to live that its header gives. False if that is over.
 local function put(key, header, rest, now)
   local left = math.min(idle_of(header), end_of(header) - now)

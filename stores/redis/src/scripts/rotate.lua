@@ -23,9 +23,7 @@ if index then
   local signed_in = redis.call('ZSCORE', index, id_of(KEYS[1]))
   redis.call('ZREM', index, id_of(KEYS[1]))
   redis.call('ZADD', index, signed_in or now, id_of(KEYS[2]))
-  -- An index that lost its last entry lost its time to live.
-  local left = end_of(old) - now
-  if redis.call('PTTL', index) < left then redis.call('PEXPIRE', index, left) end
+  keep_index(index, end_of(old) - now)
 end
 publish(ARGV[2], 'R', KEYS[1], id_of(KEYS[2]))
 return { now, version }

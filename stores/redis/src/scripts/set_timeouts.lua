@@ -14,6 +14,8 @@ if ARGV[8] then format = format % 128 + 128 * tonumber(ARGV[7]) end
 header = string.char(format) .. header:sub(2, 4) .. ARGV[4] .. header:sub(9, 12) .. ARGV[5]
   .. header:sub(17, 40) .. lifetime_end .. header:sub(49)
 if put(KEYS[1], header, rest, now) then
+  local index = index_of(KEYS[1], header)
+  if index then keep_index(index, end_of(header) - now) end
   publish(ARGV[2], 'W', KEYS[1], ARGV[4])
 else
   remove(KEYS[1], header)

@@ -9,14 +9,18 @@ if not up_to then
 end
 local base, max = KEYS[1]:sub(1, -35) .. 's:', tonumber(ARGV[2])
 local ids, more = {}, 0
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', up_to)) do
-  if redis.call('EXISTS', base .. id) == 0 then
-    redis.call('ZREM', KEYS[1], id)
-  elseif #ids < max then
-    ids[#ids + 1] = id
-  else
-    more = 1
-    break
+repeat
+  -- A part of the index at a time, behind the entries that were kept.
+  local part = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', up_to, 'LIMIT', #ids, max + 1)
+  for _, id in ipairs(part) do
+    if redis.call('EXISTS', base .. id) == 0 then
+      redis.call('ZREM', KEYS[1], id)
+    elseif #ids < max then
+      ids[#ids + 1] = id
+    else
+      more = 1
+      break
+    end
   end
-end
+until more == 1 or #part <= max
 return { up_to, more, ids }

@@ -48,6 +48,28 @@ fn a_key_ring_without_a_common_key_is_an_error_that_names_the_setting() {
 }
 
 #[test]
+fn after_the_recorded_keys_are_deleted_a_node_with_another_ring_starts() {
+    for kind in server::kinds() {
+        let server = Server::start(kind, &[]);
+        let node = Site::new(&server).node(&server);
+        let session = node.verbs.create(b"cart").expect("the store is up");
+        drop(node);
+        // The runbook of docs/src/cookies-and-keys.md, after the theft of a key.
+        let deleted = server.command(&["HDEL", "sessile:{meta}", "keys"]);
+        assert_eq!(deleted, "1", "{kind}");
+        let stranger = Site::new(&server);
+        let [one, two] = [(); 2].map(|()| stranger.node(&server));
+        assert_eq!(
+            one.open(&session),
+            Ok(None),
+            "{kind}: the token is of the old key"
+        );
+        let session = one.verbs.create(b"cart").expect("the store is up");
+        assert_eq!(two.open(&session), Ok(Some(b"cart".to_vec())), "{kind}");
+    }
+}
+
+#[test]
 fn a_server_that_is_too_old_is_an_error_that_names_the_versions() {
     let versions = [
         ("redis", "redis_version:7.0.", "redis_version:6.2."),

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use sessile_redis::RedisStore;
 use sessile_store::{Change, Ended, ServerTime, Store, StoreError, record::Record};
+use tokio::{net::TcpListener, time::timeout};
 
 use crate::support::{
     records::{self, anonymous, of_user, save},
@@ -63,6 +64,24 @@ async fn a_killed_connection_ends_the_watch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_connection_waits_for_another_to_be_open() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    let store = RedisStore::builder(&format!("redis://127.0.0.1:{port}"))
+        .timeout(Duration::from_secs(60))
+        .wait(1, Duration::from_secs(1))
+        .build()
+        .expect("valid settings");
+    let _watch = Watch::begin(&store);
+    let mut connections = Vec::new();
+    for _ in 0..4 {
+        let accepted = timeout(Duration::from_secs(20), listener.accept()).await;
+        // It is kept and never answered.
+        connections.push(accepted.expect("a further connection").expect("a client"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_stops_answering_is_given_up_after_three_calls() {
     for kind in server::kinds() {
         let server = Server::start(kind, &[]);
@@ -85,6 +104,47 @@ async fn a_server_that_stops_answering_is_given_up_after_three_calls() {
         assert!(matches!(error, StoreError::Unreachable(_)), "{error}");
         server.resume();
         Watch::start(&store).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_the_caller_abandons_count_too() {
+    for kind in server::kinds() {
+        let server = Server::start(kind, &[]);
+        let patient = RedisStore::builder(&server.url()).timeout(Duration::from_secs(30));
+        let store = patient.build().expect("valid settings");
+        let mut watch = Watch::start(&store).await;
+        server.pause();
+        for _ in 0..3 {
+            let read = store.read(anonymous(b"").id);
+            let abandoned = timeout(Duration::from_millis(50), read).await;
+            assert!(abandoned.is_err(), "the server is stopped");
+        }
+        let error = watch.end().await;
+        assert!(matches!(error, StoreError::Unreachable(_)), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_without_answers_is_given_up_while_the_others_have_some() {
+    for kind in server::kinds() {
+        let server = Server::start(kind, &[]);
+        let short = RedisStore::builder(&server.url()).timeout(Duration::from_millis(500));
+        let store = short.build().expect("valid settings");
+        let mut watch = Watch::start(&store).await;
+        // Scripts that write wait, and others do not.
+        server.command(&["CLIENT", "PAUSE", "60000", "WRITE"]);
+        let new = anonymous(b"cart");
+        for number in 1..=3 {
+            let created = store.create(&new, ServerTime::MAX).await;
+            assert!(matches!(created, Err(StoreError::Unreachable(_))));
+            if number < 3 {
+                let read = store.read(new.id).await;
+                assert!(read.is_ok_and(|read| read.is_none()), "{kind}");
+            }
+        }
+        let error = watch.end().await;
+        assert!(matches!(error, StoreError::Unreachable(_)), "{error}");
     }
 }
 
@@ -139,7 +199,14 @@ async fn without_memory_a_create_is_full_and_an_end_works() {
             .create(&new, ServerTime::MAX)
             .await
             .expect("there is memory");
+        let key = records::key(&new.id);
+        server.command(&["PEXPIRE", &key, "20000"]);
         server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+        let used = [(new.id, Duration::ZERO)];
+        let touched = store.touch(&used, ServerTime::MAX).await;
+        assert_eq!(touched, Ok(vec![true]), "a session in use stays open");
+        let left = server.command(&["TTL", &key]);
+        assert!(left.parse::<u64>().is_ok_and(|left| left > 20), "{left}");
         let more = store.create(&anonymous(b"cart"), ServerTime::MAX).await;
         assert_eq!(more.err(), Some(StoreError::Full));
         assert_eq!(save(&store, new.id).await, Err(StoreError::Full));
@@ -227,6 +294,33 @@ async fn a_write_without_its_replica_is_not_acknowledged() {
             .await
             .expect("the replica has it");
         assert_eq!(store.end(new.id).await, Ok(Ended::Session));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_that_wait_for_missing_replicas_do_not_give_the_server_up() {
+    for kind in server::kinds() {
+        let server = Server::start(kind, &[]);
+        let store = RedisStore::builder(&server.url())
+            .timeout(Duration::from_millis(600))
+            .wait(1, Duration::from_millis(400))
+            .build()
+            .expect("valid settings");
+        let watch = Watch::start(&store).await;
+        // The server waits for the replica of one write after another, so most are not answered.
+        for _ in 0..2 {
+            let ends = (0..8).map(|_| {
+                let store = store.clone();
+                tokio::spawn(async move { store.end(anonymous(b"").id).await })
+            });
+            for end in ends.collect::<Vec<_>>() {
+                let ended = end.await.expect("it does not panic");
+                assert!(ended.is_err(), "there is no replica");
+            }
+        }
+        assert!(store.health().is_connected, "{kind}");
+        let beat = watch.heartbeat().await;
+        beat.expect("the server answers");
     }
 }
 

@@ -6,3 +6,4 @@ mod sentinel;
 mod support;
 mod tiered;
 mod tls;
+mod users;

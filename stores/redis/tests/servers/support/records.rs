@@ -37,6 +37,14 @@ pub fn of_user(data: &[u8]) -> NewRecord<'_> {
     }
 }
 
+/// Returns another session of the user.
+pub fn another<'a>(first: &NewRecord<'a>) -> NewRecord<'a> {
+    NewRecord {
+        id: SessionId::from_parts(random(), first.id.place()),
+        ..*first
+    }
+}
+
 /// Returns the key of a record under the default prefix.
 pub fn key(id: &SessionId) -> String {
     let digits = u128::from_be_bytes(id.to_bytes());
