@@ -157,10 +157,10 @@ else
             \"\$('$place/venv/bin/python' -c 'import sessile; print(sessile.__file__)')\""
     fi
     # Before 1.0, Starlette does not report accesses of a session, and its test client does not close
-    # its streams. Slow tests are not repeated.
+    # its streams.
     step "installing an old Starlette" install "${found[0]}" requirements-old.txt &&
         step "tests with an old Starlette" check pytest -q -p no:cacheprovider -W ignore::DeprecationWarning \
-            -W ignore::PendingDeprecationWarning -W ignore::ResourceWarning -m "not newest" -k "not million and not distinct_ids and not hundred_thousand and not without_touching_the_engine"
+            -W ignore::PendingDeprecationWarning -W ignore::ResourceWarning -m "not newest"
 fi
 
 echo "$passed passed, $failed failed, $skipped skipped"

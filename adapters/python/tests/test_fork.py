@@ -59,6 +59,7 @@ def follow(child: int, reader: int) -> Iterator[bytes]:
 
 
 # ID-3: docs/security-checklist.md
+@pytest.mark.newest
 def test_forked_children_create_distinct_ids() -> None:
     cache = SessionCache(secret_key=KEY, memory=4 << 20)
     cache.create(b"")
@@ -215,6 +216,7 @@ def test_parent_in_multiprocessing_counts_as_several_workers(monkeypatch: pytest
         assert sessile._workers._has_several_workers() is expected
 
 
+@pytest.mark.newest
 def test_child_drops_sessions_of_parent_without_touching_the_engine() -> None:
     """Dropping a session whose cookie was not sent ends it.
 

@@ -30,6 +30,7 @@ async def send(message: Any) -> None:
 
 
 # PARSE-1: docs/security-checklist.md
+@pytest.mark.newest
 def test_a_hundred_thousand_random_headers_do_not_raise(cache: SessionCache) -> None:
     seed = random.randrange(10**9)
     source = random.Random(seed)
@@ -84,6 +85,7 @@ def resident() -> int:
         return int(statm.read().split()[1]) * 4096
 
 
+@pytest.mark.newest
 def test_memory_does_not_grow_over_a_million_requests() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         session = scope["session"]
