@@ -81,16 +81,34 @@ impl Inner {
     }
 
     async fn end_each(self: &Arc<Self>, ids: Vec<SessionId>, is_again: bool) -> bool {
-        let mut is_sent = true;
-        for group in ids.chunks(PIPELINED) {
-            let deadline = self.commit_deadline();
-            let ends = group
-                .iter()
-                .map(|id| -> BoxFuture<'_, _> { Box::pin(self.send_end(*id, deadline, is_again)) });
-            is_sent &= join_all(ends).await.iter().all(is_executed);
-        }
-        is_sent
+        let results = call_each(&ids, |id| {
+            Box::pin(self.send_end(*id, self.commit_deadline(), is_again))
+        });
+        results.await.iter().all(is_executed)
     }
+}
+
+/// Calls the store for each item, and returns the results. It makes several calls at once while
+/// replicas answer. Without one the calls would wait for it one after the other, and the last ones
+/// would have no time left.
+pub(super) async fn call_each<'a, I, T>(
+    items: &'a [I],
+    call: impl Fn(&'a I) -> BoxFuture<'a, Result<T, StoreError>>,
+) -> Vec<Result<T, StoreError>> {
+    let mut results = Vec::with_capacity(items.len());
+    let (mut rest, mut len) = (items, 1);
+    while !rest.is_empty() {
+        let (group, later) = rest.split_at(len.min(rest.len()));
+        let replies = join_all(group.iter().map(&call)).await;
+        let is_unreplicated = |reply: &_| matches!(reply, Err(StoreError::Unreplicated(_)));
+        len = match replies.iter().any(is_unreplicated) {
+            true => 1,
+            false => PIPELINED,
+        };
+        results.extend(replies);
+        rest = later;
+    }
+    results
 }
 
 /// Returns true if the server has executed a call, whether or not a replica has its effect. After a
@@ -99,5 +117,5 @@ pub(super) fn is_executed<T>(result: &Result<T, StoreError>) -> bool {
     matches!(result, Ok(_) | Err(StoreError::Unreplicated(_)))
 }
 
-/// The number of ends that are sent without waiting for each other.
+/// The number of calls that do not wait for each other.
 const PIPELINED: usize = 64;

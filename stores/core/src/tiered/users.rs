@@ -17,7 +17,7 @@ use super::{
     fetched::{Fetched, Found},
     inner::Inner,
     metrics::Verb,
-    queued_ends::is_executed,
+    queued_ends::{call_each, is_executed},
 };
 use crate::{
     environment::join_all,
@@ -195,18 +195,13 @@ impl Inner {
     /// The new session need not exist: it may have ended since, or a failover has lost it too. The
     /// visitor has the new token, so the old one must open nothing in any case.
     pub(super) async fn retire_again(&self, retired: Vec<Retired>) -> bool {
-        let mut is_in_force = true;
-        for group in retired.chunks(PIPELINED) {
-            let deadline = self.commit_deadline();
-            let calls = group.iter().map(|retired| -> BoxFuture<'_, _> {
-                Box::pin(self.retire(*retired, None, deadline))
-            });
-            is_in_force &= join_all(calls).await.iter().all(|result| {
-                let is_over = matches!(result, Err(StoreError::Gone | StoreError::Rotated));
-                is_over || is_executed(result)
-            });
-        }
-        is_in_force
+        let results = call_each(&retired, |retired| {
+            Box::pin(self.retire(*retired, None, self.commit_deadline()))
+        });
+        results.await.iter().all(|result| {
+            let is_over = matches!(result, Err(StoreError::Gone | StoreError::Rotated));
+            is_over || is_executed(result)
+        })
     }
 
     /// Returns the ids of a user's sessions whose sign-in was at `up_to` or before: one page.
