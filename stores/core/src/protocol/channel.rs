@@ -60,7 +60,7 @@ pub(crate) enum Event {
     Answered(u64),
     /// The store lost its data or messages.
     DataLost,
-    /// All queued and recent ends were confirmed, or not.
+    /// The server has executed all queued and recent ends, or not.
     EndsSent(bool),
 }
 
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_that_were_not_confirmed_keep_the_channel_down() {
+    fn ends_that_were_not_executed_keep_the_channel_down() {
         let mut channel = up();
         channel.handle(MS, Event::Lost);
         channel.tick(HEARTBEAT);

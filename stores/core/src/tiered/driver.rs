@@ -1,7 +1,7 @@
 //! The task that keeps the channel, and sends touches and queued ends.
 //!
-//! Owns the state machine of the channel and executes its actions. Invariant: L1 is empty, and all
-//! ends are confirmed, before the channel is up. It does not know a verb.
+//! Owns the state machine of the channel and executes its actions. Invariant: L1 is empty, and the
+//! server has executed all ends, before the channel is up. It does not know a verb.
 
 use std::{
     collections::VecDeque,
