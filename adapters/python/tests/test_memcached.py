@@ -15,7 +15,7 @@ from conftest import KEY
 from redis_server import free_port, wait_until
 from workers import Visitor, Workers
 
-from sessile import MemcachedStore, RedisStore, SessionCache, SessionError, Unreachable
+from sessile import MemcachedStore, RedisStore, SessionCache, SessionError, Unreachable, jwt
 
 LEASE = 2.0
 BOUND = LEASE + 1.0
@@ -141,6 +141,13 @@ def test_settings_of_a_memcached(url: str) -> None:
     wait_until(lambda: one.open_token(issued.token) is None, "the end is seen", BOUND)
     for cache in (one, other):
         cache.close(1)
+
+
+def test_a_memcached_keeps_no_revocations(url: str) -> None:
+    cache = SessionCache(secret_key=KEY, memory=4 << 20, store=url, max_sessions_per_user=None)
+    with pytest.raises(ValueError, match="`store` must be one that keeps revocations, such as Redis or Valkey"):
+        jwt.Revocations.with_store(cache, capacity=8)
+    cache.close(1)
 
 
 def test_a_memcached_that_is_gone_is_unreachable() -> None:

@@ -52,18 +52,18 @@ impl Encryption {
     #[must_use]
     pub fn derive(l1: &L1) -> Self {
         let keys = l1.derive_keys(PURPOSE);
-        let keys: Vec<_> = keys.iter().map(|key| (key.number, *key.key)).collect();
-        Self::new(&keys)
+        let numbered = keys
+            .iter()
+            .map(|key| NumberedKey::new(key.number, &key.key));
+        Self(numbered.collect())
     }
 
     /// Creates the ciphers of keys and their numbers. The first encrypts, all decrypt.
     #[must_use]
     pub fn new(keys: &[(u8, [u8; 32])]) -> Self {
-        let cipher = |key: &[u8; 32]| XChaCha20Poly1305::new(&Key::from(*key));
-        let numbered = keys.iter().map(|(number, key)| NumberedKey {
-            number: *number,
-            cipher: cipher(key),
-        });
+        let numbered = keys
+            .iter()
+            .map(|(number, key)| NumberedKey::new(*number, key));
         Self(numbered.collect())
     }
 
@@ -135,6 +135,16 @@ impl Binding {
         bytes[23..27].copy_from_slice(&self.serial.to_le_bytes());
         bytes[27..].copy_from_slice(&self.user.map_or([0; 16], |user| user.to_bytes()));
         bytes
+    }
+}
+
+impl NumberedKey {
+    /// Creates the cipher of a key, of which it makes no other copy.
+    fn new(number: u8, key: &[u8; 32]) -> Self {
+        Self {
+            number,
+            cipher: XChaCha20Poly1305::new(<&Key>::from(key)),
+        }
     }
 }
 

@@ -15,7 +15,7 @@
 //!  tiered     TieredCache: verbs, the driver of the channel, metrics
 //!    ├─ protocol   floors, lease, fence, ends, touches, revocations; without input and output
 //!    ├─ record, encryption   bytes in the store
-//!    └─ store      the trait; MemoryStore implements it, and sessile-redis
+//!    └─ store      the trait, of MemoryStore, sessile-redis and sessile-memcached
 //! ```
 //!
 //! A [`TieredCache`] is made by [`StoreExt::store`], which starts one thread for all input and

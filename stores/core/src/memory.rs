@@ -95,7 +95,7 @@ impl MemoryStore {
         self.len() == 0
     }
 
-    /// Removes everything and tells the watchers that the data is lost, as `FLUSHALL` does.
+    /// Removes everything and reports [`Change::DataLost`] to all watchers, as `FLUSHALL` does.
     pub fn clear(&self) {
         let mut state = self.state();
         state.data = Data::default();

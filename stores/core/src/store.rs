@@ -1,8 +1,9 @@
 //! The contract between a tiered cache and its store.
 //!
-//! A store keeps records and their deadlines, executes each call atomically, and publishes every
-//! change of a record to all nodes. It knows bytes, ids, versions and times. It knows no token, no
-//! key of the key ring and nothing of the cache in memory.
+//! A store keeps records and their deadlines, and makes each call take effect completely or not at
+//! all. With [`Abilities::push`] it publishes every change of a record to all nodes. It knows
+//! bytes, ids, versions and times. It knows no token, no key of the key ring and nothing of the
+//! cache in memory.
 
 mod error;
 
@@ -19,11 +20,11 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A server, or several, that keep sessions for all nodes.
 ///
-/// Each call is one atomic step. A call that fails with an error other than
-/// [`Unreachable`](StoreError::Unreachable) changed nothing; after `Unreachable` the outcome is
-/// unknown. The time `not_after` bounds each write: a server that reaches the call later does
-/// nothing and answers [`Late`](StoreError::Late). Dropping a future abandons the reply, not the
-/// call.
+/// Each call takes effect completely or not at all. After [`Unreachable`](StoreError::Unreachable)
+/// the outcome is unknown. After [`Unreplicated`](StoreError::Unreplicated) the call has taken
+/// effect. After every other error nothing was changed. The time `not_after` bounds each write: a
+/// server that reaches the call later does nothing and answers [`Late`](StoreError::Late). Dropping
+/// a future abandons the reply, not the call.
 pub trait Store: Send + Sync + 'static {
     /// Returns what this store can do.
     fn abilities(&self) -> Abilities;
@@ -200,7 +201,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Unreachable`](StoreError::Unreachable) if the channel is lost or cannot be opened, and
-    /// [`Incompatible`](StoreError::Incompatible) if trying again is of no use.
+    /// [`Incompatible`](StoreError::Incompatible) if another attempt fails too.
     fn watch(&self, sink: Arc<dyn Sink>) -> BoxFuture<'_, StoreError>;
 
     /// Sends a heartbeat on the connection of the watch, and proposes what the store records if it

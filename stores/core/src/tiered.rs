@@ -17,6 +17,7 @@ mod inner;
 mod layers;
 mod metrics;
 mod open;
+mod queued_ends;
 mod revalidate;
 mod revocations;
 mod rotate;

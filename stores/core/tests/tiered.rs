@@ -5,7 +5,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, Mutex, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
     thread,
@@ -205,6 +205,54 @@ fn a_closed_cache_rejects_writes_and_has_sent_its_ends() {
     assert_eq!(blocking.close(Duration::from_secs(1)), 0);
     assert_eq!(blocking.create(b"").err(), Some(Error::Unreachable));
     assert!(store.is_empty());
+}
+
+#[test]
+fn a_close_without_a_limit_sends_what_is_queued() {
+    for is_blocking in [false, true] {
+        let gate = Gate::new(StoreError::Unreachable("closed".into()));
+        let cache = builder(&keys()).store(gate.clone()).expect("a store");
+        let reserved = cache.reserve().expect("random bytes");
+        let ended = cache.blocking().end(&reserved.id);
+        assert_eq!(ended, Err(Error::Unreachable));
+        gate.is_open.store(true, Ordering::Relaxed);
+        let unconfirmed = match is_blocking {
+            true => cache.blocking().close(Duration::MAX),
+            false => wait(cache.close(Duration::MAX)),
+        };
+        assert_eq!(unconfirmed, 0);
+    }
+}
+
+#[test]
+fn a_handle_beyond_the_list_of_a_user_is_an_error() {
+    let now = Arc::new(AtomicU64::new(1_800_000_000_000));
+    let clock = Arc::clone(&now);
+    let store = MemoryStore::with_clock(move || ServerTime(clock.load(Ordering::Relaxed)));
+    let builder = builder(&keys()).max_sessions_per_user(None);
+    let cache = builder.store(store).expect("a store");
+    let create = || {
+        let options = CreateOptions::new().user("ada");
+        let created = cache.blocking().create_with(b"", options);
+        created.expect("the store answers").id
+    };
+    let handle = |id| {
+        let loaded = cache.blocking().load(&id, &mut BytesMut::new());
+        let record = loaded.expect("the store answers").expect("it was created");
+        record.handle()
+    };
+    let first = handle(create());
+    for _ in 1..1_000 {
+        create();
+    }
+    // Sign-ins of one millisecond are listed in the order of their ids.
+    now.fetch_add(1, Ordering::Relaxed);
+    let last = handle(create());
+    let end = |handle| cache.blocking().end_by_handle(handle);
+    assert!(matches!(end(&last), Err(Error::Unsupported { .. })));
+    assert_eq!(end(&first), Ok(true));
+    assert_eq!(end(&last), Ok(true), "it is in the list now");
+    assert_eq!(end(&last), Ok(false));
 }
 
 #[test]

@@ -229,7 +229,7 @@ impl Link {
             return Ok(());
         }
         let text = format!("{acknowledged} of {} replicas acknowledged", wait.replicas);
-        Err(StoreError::Unreachable(text.into()))
+        Err(StoreError::Unreplicated(text.into()))
     }
 
     /// Returns the error of a store. The connections are given up when one of them is closed, and

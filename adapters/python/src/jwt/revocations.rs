@@ -24,7 +24,7 @@ use super::verifier::TokenName;
 use crate::{
     arguments::Argument,
     cache::SessionCache,
-    errors::{Full, Unreachable, seconds, value_error},
+    errors::{Full, Unreachable, engine_exception, seconds, value_error},
     fork::OfProcess,
     pending::settle,
 };
@@ -235,6 +235,9 @@ fn done(py: Python<'_>, result: Result<(), RevokeError>) -> PyResult<Py<PyAny>> 
             "the store did not confirm the revocation; it is effective in this process, and queued \
              for the store",
         )),
+        Err(RevokeError::Store(error @ sessile::Error::Unsupported { .. })) => {
+            Err(engine_exception(error))
+        }
         Err(error) => Err(Full::new_err(error.to_string())),
     }
 }
@@ -245,6 +248,8 @@ fn build_error(error: RevocationsBuildError) -> PyErr {
         RevocationsBuildError::Store(MirrorError::Exists) => PyValueError::new_err(
             "`cache` must have one list of revocations; pass the first one to all verifiers",
         ),
+        // The cause names the setting.
+        RevocationsBuildError::Store(error) => value_error(error),
         error => value_error(error),
     }
 }

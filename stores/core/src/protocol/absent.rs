@@ -2,9 +2,10 @@
 //!
 //! Owns a fixed number of slots. Invariant: an id in it was absent from the store, and stays
 //! absent, because ids are random and no call of a store creates a record under an id that it had
-//! before. It does not know sessions that exist.
+//! before. A fence empties it: the server may have other data. It does not know sessions that
+//! exist.
 
-/// Ids that are absent for good. A slot keeps the latest id that falls into it.
+/// Ids that are absent until the next fence. A slot keeps the latest id that falls into it.
 pub(crate) struct Absent(Box<[Option<[u8; 16]>]>);
 
 impl Absent {
@@ -32,6 +33,11 @@ impl Absent {
         }
     }
 
+    /// Forgets all ids.
+    pub(crate) fn clear(&mut self) {
+        self.0.fill(None);
+    }
+
     fn slot(&self, id: &[u8; 16]) -> usize {
         // Ids are random, so any of their bytes are a hash.
         usize::from(u16::from_le_bytes([id[2], id[3]])) % self.0.len()
@@ -54,5 +60,8 @@ mod tests {
         assert!(absent.contains(&[1; 16]));
         absent.remove(&[1; 16]);
         assert!(!absent.contains(&[1; 16]));
+        absent.insert([2; 16]);
+        absent.clear();
+        assert!(!absent.contains(&[2; 16]));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!        retry ─▶ Subscribing ─ subscribed ─▶ Recovering ─ heartbeat answered, ends sent ─▶ Up
-//!  Down ◀──────────── refused, lost, two heartbeats unanswered ─────────────────────────────┘
+//!  Down ◀──────────── rejected, lost, or a heartbeat unanswered for 2 s ────────────────────┘
 //! ```
 //!
 //! Owns the state, the heartbeats that are not answered, and the pause before the next attempt.
@@ -21,8 +21,10 @@ pub(crate) struct Channel {
     next_heartbeat: Duration,
     number: u64,
     pause: Duration,
-    /// The fraction by which the next pause is shortened, in 1/256 of its half.
+    /// Random: the next pause is shortened by `jitter`/512 of its length.
     jitter: u8,
+    /// The time that a connection may take.
+    connect_limit: Duration,
 }
 
 /// The state of a channel.
@@ -52,13 +54,13 @@ pub(crate) enum State {
 pub(crate) enum Event {
     /// The subscription is confirmed.
     Subscribed,
-    /// The watch ended, or was refused.
+    /// The watch ended, or was rejected.
     Lost,
     /// A heartbeat was answered.
     Answered(u64),
     /// The store lost its data or messages.
     DataLost,
-    /// All queued and recent ends were confirmed, or not.
+    /// The server has executed all queued and recent ends, or not.
     EndsSent(bool),
 }
 
@@ -91,8 +93,8 @@ pub(crate) enum Cause {
 }
 
 impl Channel {
-    /// Creates a channel that connects at `now`.
-    pub(crate) fn new(now: Duration) -> Self {
+    /// Creates a channel that connects at `now`, and whose calls have a timeout.
+    pub(crate) fn new(now: Duration, timeout: Duration) -> Self {
         Self {
             state: State::Down { retry_at: now },
             unanswered: VecDeque::new(),
@@ -100,6 +102,8 @@ impl Channel {
             number: 0,
             pause: MIN_PAUSE,
             jitter: 0,
+            // A connection takes several round trips.
+            connect_limit: MIN_CONNECT_LIMIT.max(4 * timeout),
         }
     }
 
@@ -135,7 +139,7 @@ impl Channel {
     pub(crate) fn tick(&mut self, now: Duration) -> Vec<Action> {
         match self.state {
             State::Down { retry_at } if now >= retry_at => {
-                let until = now + CONNECT_LIMIT;
+                let until = now + self.connect_limit;
                 self.state = State::Subscribing { until };
                 vec![Action::StartWatch]
             }
@@ -229,8 +233,8 @@ impl Channel {
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(1);
 /// The time after which an unanswered heartbeat means that the channel is lost.
 pub(crate) const UNANSWERED_LIMIT: Duration = Duration::from_secs(2);
-/// The time that a connection may take.
-const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+/// The time that a connection may take, unless the timeout is long.
+const MIN_CONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// The first pause between two attempts to connect.
 const MIN_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause between two attempts to connect.
@@ -244,7 +248,7 @@ mod tests {
 
     /// A channel that is up since 0 ms, and has sent and received its first heartbeat.
     fn up() -> Channel {
-        let mut channel = Channel::new(Duration::ZERO);
+        let mut channel = Channel::new(Duration::ZERO, 500 * MS);
         assert_eq!(channel.tick(Duration::ZERO), [Action::StartWatch]);
         let subscribed = channel.handle(Duration::ZERO, Event::Subscribed);
         assert_eq!(subscribed, [Action::SendHeartbeat(1)]);
@@ -325,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_that_were_not_confirmed_keep_the_channel_down() {
+    fn ends_that_were_not_executed_keep_the_channel_down() {
         let mut channel = up();
         channel.handle(MS, Event::Lost);
         channel.tick(HEARTBEAT);
@@ -342,9 +346,11 @@ mod tests {
 
     #[test]
     fn a_connection_that_is_not_made_is_given_up() {
-        let mut channel = Channel::new(Duration::ZERO);
-        channel.tick(Duration::ZERO);
-        assert!(channel.tick(CONNECT_LIMIT - MS).is_empty());
-        assert_eq!(channel.tick(CONNECT_LIMIT), [Action::StopWatch]);
+        for (timeout, limit) in [(10 * MS, 2_000 * MS), (10_000 * MS, 40_000 * MS)] {
+            let mut channel = Channel::new(Duration::ZERO, timeout);
+            channel.tick(Duration::ZERO);
+            assert!(channel.tick(limit - MS).is_empty());
+            assert_eq!(channel.tick(limit), [Action::StopWatch]);
+        }
     }
 }

@@ -44,6 +44,9 @@ struct State {
 /// The ends of all sessions.
 #[derive(Default)]
 struct All {
+    /// The number of the last one that was accepted. Only its confirmation empties the queue: the
+    /// bounds are estimates, so they do not tell which end a confirmation includes.
+    number: u64,
     /// The store has not confirmed the last one. Sessions created until then are ended.
     queued: Option<ServerTime>,
     /// A call is in progress, so that the queue does not send it a second time: that would end
@@ -116,8 +119,8 @@ impl Ends {
 
     /// Returns true if an end of the id is not confirmed yet: then this node does not open it.
     pub(crate) fn is_queued(&self, id: &SessionId) -> bool {
-        // A reader on another thread sees the end at the latest when `accept` has returned there
-        // and that thread has told it.
+        // Pairs with the store in `publish_len`. A thread that learns of the end after `accept`
+        // returned sees it here.
         self.queued.load(Ordering::Acquire) > 0
             && lock(&self.state).queue.contains_key(&id.to_bytes())
     }
@@ -153,31 +156,41 @@ impl Ends {
         lock(&self.state).retired.recent(now)
     }
 
-    /// Accepts an end of all sessions that were created until `bound`. It is in progress until
-    /// [`release_all`](Self::release_all).
-    pub(crate) fn accept_all(&self, bound: ServerTime) {
+    /// Accepts an end of all sessions that were created until `bound`, and returns its number. It
+    /// is in progress until [`release_all`](Self::release_all).
+    pub(crate) fn accept_all(&self, bound: ServerTime) -> u64 {
         let all = &mut lock(&self.state).all;
+        all.number += 1;
         all.queued = all.queued.max(Some(bound));
         all.is_in_progress = true;
+        all.number
     }
 
-    /// Leaves an end of all sessions to the queue, because its call failed.
-    pub(crate) fn release_all(&self) {
-        lock(&self.state).all.is_in_progress = false;
+    /// Leaves an end of all sessions to the queue, because its call failed. Does nothing if another
+    /// one was accepted since, which is in progress.
+    pub(crate) fn release_all(&self, number: u64) {
+        let all = &mut lock(&self.state).all;
+        if all.number == number {
+            all.is_in_progress = false;
+        }
     }
 
-    /// Takes the queued end of all sessions, unless it is in progress, and marks it so.
-    pub(crate) fn take_all(&self) -> Option<ServerTime> {
+    /// Takes the number and the bound of the queued end of all sessions, unless it is in progress,
+    /// and marks it so.
+    pub(crate) fn take_all(&self) -> Option<(u64, ServerTime)> {
         let all = &mut lock(&self.state).all;
         let bound = all.queued.filter(|_| !all.is_in_progress)?;
         all.is_in_progress = true;
-        Some(bound)
+        Some((all.number, bound))
     }
 
-    /// Records the time that the store confirmed for an end of all sessions.
-    pub(crate) fn confirm_all(&self, cutoff: ServerTime, now: Duration) {
+    /// Records the time that the store confirmed for an end of all sessions. One that was accepted
+    /// later stays queued.
+    pub(crate) fn confirm_all(&self, number: u64, cutoff: ServerTime, now: Duration) {
         let all = &mut lock(&self.state).all;
-        (all.queued, all.is_in_progress) = (None, false);
+        if all.number == number {
+            (all.queued, all.is_in_progress) = (None, false);
+        }
         let latest = all.confirmed.map_or(cutoff, |(_, known)| known.max(cutoff));
         all.confirmed = Some((now, latest));
     }
@@ -256,16 +269,31 @@ mod tests {
     #[test]
     fn the_end_of_all_is_asserted_again_for_a_minute() {
         let ends = Ends::default();
-        ends.accept_all(ServerTime(4));
+        let number = ends.accept_all(ServerTime(4));
         assert!(ends.is_all_queued());
         assert_eq!(ends.take_all(), None, "a call is in progress");
-        ends.release_all();
-        assert_eq!(ends.take_all(), Some(ServerTime(4)));
+        ends.release_all(number);
+        assert_eq!(ends.take_all(), Some((number, ServerTime(4))));
         assert_eq!(ends.take_all(), None);
-        ends.confirm_all(ServerTime(5), Duration::ZERO);
-        ends.confirm_all(ServerTime(3), Duration::ZERO);
+        ends.confirm_all(number, ServerTime(5), Duration::ZERO);
+        ends.confirm_all(number, ServerTime(3), Duration::ZERO);
         assert!(!ends.is_all_queued());
         assert_eq!(ends.recent_all(Duration::ZERO), Some(ServerTime(5)));
         assert_eq!(ends.recent_all(REMEMBERED_FOR * 2), None);
+    }
+
+    #[test]
+    fn an_end_of_all_that_was_accepted_later_stays_queued() {
+        let ends = Ends::default();
+        let first = ends.accept_all(ServerTime(4));
+        let second = ends.accept_all(ServerTime(3));
+        ends.release_all(first);
+        assert_eq!(ends.take_all(), None, "the second is in progress");
+        ends.confirm_all(first, ServerTime(9), Duration::ZERO);
+        assert!(ends.is_all_queued());
+        ends.release_all(second);
+        assert_eq!(ends.take_all(), Some((second, ServerTime(4))));
+        ends.confirm_all(second, ServerTime(9), Duration::ZERO);
+        assert!(!ends.is_all_queued());
     }
 }

@@ -4,7 +4,8 @@
 //! operation enters L1 only if its version is not below the highest one that a message named since
 //! the operation began, and if it began in the current generation. The check and the installation
 //! happen under the lock of the id's table entry, which the handler of a message takes too; so no
-//! message falls between them. It does not know what a call does, nor who waits for it.
+//! message falls between them. Absent ids are remembered within one generation. It does not know
+//! what a call does, nor who waits for it.
 
 use std::{
     collections::HashMap,
@@ -161,10 +162,14 @@ impl<W> Operations<W> {
         flight.waiters.unwrap_or_default()
     }
 
-    /// Remembers that the store does not have an id.
-    pub(crate) fn remember_absent(&self, id: &SessionId) {
+    /// Remembers that the store does not have an id, as a call found that began in `generation`.
+    pub(crate) fn remember_absent(&self, id: &SessionId, generation: u64, lease: &Lease) {
         let key = id.to_bytes();
-        self.stripe(&key).absent.insert(key);
+        let mut stripe = self.stripe(&key);
+        // Under the lock: `begin_generation` empties the table after the generation was raised.
+        if lease.generation() == generation {
+            stripe.absent.insert(key);
+        }
     }
 
     /// Waits until no installation of an earlier generation is in progress. The caller has raised
@@ -172,6 +177,14 @@ impl<W> Operations<W> {
     pub(crate) fn pass_installations(&self) {
         for stripe in &self.stripes {
             drop(lock(stripe));
+        }
+    }
+
+    /// Waits as [`pass_installations`](Self::pass_installations) does, and forgets the absent ids.
+    /// The caller has raised the generation.
+    pub(crate) fn begin_generation(&self) {
+        for stripe in &self.stripes {
+            lock(stripe).absent.clear();
         }
     }
 
@@ -373,8 +386,22 @@ mod tests {
     #[test]
     fn an_absent_id_is_not_read_again() {
         let (table, lease) = (Operations::new(Rules::default()), up());
-        table.remember_absent(&id(1));
+        table.remember_absent(&id(1), lease.generation(), &lease);
         assert!(matches!(table.join(&id(1), 1, &lease), Join::Absent(1)));
+        let _ = start(&table, &id(2), 2, &lease);
+    }
+
+    #[test]
+    fn an_absent_id_is_read_again_in_the_next_generation() {
+        let (table, lease) = (Operations::new(Rules::default()), up());
+        let before = lease.generation();
+        table.remember_absent(&id(1), before, &lease);
+        lease.go_down();
+        table.begin_generation();
+        lease.go_up();
+        table.begin_generation();
+        table.remember_absent(&id(2), before, &lease);
+        let _ = start(&table, &id(1), 1, &lease);
         let _ = start(&table, &id(2), 2, &lease);
     }
 }

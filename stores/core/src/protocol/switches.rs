@@ -19,7 +19,7 @@ pub enum Rule {
     FloorsOfWrites,
     /// L1 answers during the lease only, and a lost channel is a fence.
     LeaseAndFence,
-    /// A fence makes the floors of all operations infinite.
+    /// The result of an operation that began before a fence does not enter L1.
     FenceOfOperations,
     /// Without push, an entry of L1 is opened during its own lease only.
     EntryLease,

@@ -22,10 +22,13 @@ pub enum StoreError {
     Full,
     /// The store cannot be reached, or did not answer in time. The text names no secret.
     Unreachable(Arc<str>),
+    /// The server executed the call, and not enough replicas acknowledged it in time: a failover
+    /// may lose it. The text names the numbers.
+    Unreplicated(Arc<str>),
     /// This store cannot do that; see [`Abilities`](super::Abilities).
     Unsupported(&'static str),
     /// The store cannot be used with these settings: the text names the setting, what was found and
-    /// what it must be. Trying again is of no use.
+    /// what it must be. Another attempt fails too.
     Incompatible(Arc<str>),
 }
 
@@ -42,6 +45,12 @@ impl fmt::Display for StoreError {
                 "the store has no room for it: raise `maxmemory`, or `-m` and `-I` of memcached",
             ),
             Self::Unreachable(cause) => write!(f, "the store cannot be reached: {cause}"),
+            Self::Unreplicated(cause) => {
+                write!(
+                    f,
+                    "the store executed the call, and it is not replicated: {cause}"
+                )
+            }
             Self::Unsupported(verb) => write!(f, "this store does not support {verb}"),
             Self::Incompatible(cause) => f.write_str(cause),
         }

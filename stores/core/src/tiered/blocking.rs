@@ -106,7 +106,8 @@ impl Blocking {
     /// Closes the cache, as [`TieredCache::close`] does.
     #[must_use]
     pub fn close(&self, deadline: Duration) -> usize {
-        let close = wait_for(self.0.close(deadline), deadline + self.0.timeout());
+        let limit = deadline.saturating_add(self.0.timeout());
+        let close = wait_for(self.0.close(deadline), limit);
         // The thread of the store did not answer: all that is queued is not confirmed.
         close.unwrap_or_else(|| self.0.unconfirmed_ends())
     }
@@ -117,10 +118,10 @@ impl Blocking {
     }
 }
 
-/// Blocks until a future is ready, or `None` after the limit. The future must be woken by another
-/// thread.
+/// Blocks until a future is ready, and returns `None` after the limit. A limit beyond the range of
+/// [`Instant`] is none. The future must be woken by another thread.
 pub(super) fn wait_for<T>(future: impl Future<Output = T>, limit: Duration) -> Option<T> {
-    let deadline = Instant::now() + limit;
+    let deadline = Instant::now().checked_add(limit);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut context = Context::from_waker(&waker);
     let mut future = pin!(future);
@@ -128,11 +129,11 @@ pub(super) fn wait_for<T>(future: impl Future<Output = T>, limit: Duration) -> O
         if let Poll::Ready(result) = future.as_mut().poll(&mut context) {
             return Some(result);
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return None;
+        match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
+            Some(Duration::ZERO) => return None,
+            Some(left) => thread::park_timeout(left),
+            None => thread::park(),
         }
-        thread::park_timeout(left);
     }
 }
 

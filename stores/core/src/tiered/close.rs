@@ -11,14 +11,15 @@ use crate::environment::{First, race};
 
 impl TieredCache {
     /// Rejects new writes, sends the queued touches, ends and revocations, and returns the number
-    /// of ends and revocations that the store has not confirmed after `deadline`.
+    /// of ends and revocations that the store has not confirmed after `deadline`. `Duration::MAX`
+    /// sets no limit.
     pub async fn close(&self, deadline: Duration) -> usize {
         let inner = self.inner();
         // The flag orders nothing: a write that began before it was set may still be done.
         inner.is_closed.store(true, Ordering::Relaxed);
         let job = Arc::clone(inner);
         let flush = inner.run(async move {
-            let until = job.env.now() + deadline;
+            let until = job.env.now().saturating_add(deadline);
             job.flush(until).await;
             Ok(())
         });

@@ -15,7 +15,7 @@ use super::{
     TieredCache,
     inner::Inner,
     metrics::Verb,
-    write::{MAX_IDS, no_random_bytes},
+    write::{MAX_IDS, Sealed, no_random_bytes},
 };
 use crate::{
     protocol::{operations::Ticket, switches::Rule},
@@ -190,20 +190,7 @@ impl Inner {
     ) -> Result<CreatedSession, StoreError> {
         let session = self.describe(new, issued)?;
         let sealed = self.seal(&session, session.version, &new.data)?;
-        let user = new.user.as_ref();
-        let record = NewRecord {
-            id: issued.id,
-            user: session.user,
-            assurance_level: session.assurance_level,
-            label: user.map_or("", |user| &user.label),
-            version: issued.version,
-            serial: session.serial,
-            idle_timeout: new.idle_timeout,
-            lifetime: new.lifetime,
-            data: sealed.as_stored(),
-            limit: self.session_limit(),
-            replaces: new.replaces,
-        };
+        let record = self.record_of(new, &session, &sealed);
         let (ticket, generation) = (self.begin(&issued.id)?, self.lease.generation());
         let create = self.store.create(&record, self.not_after(deadline));
         let result = self.call(Verb::Write, deadline, create).await;
@@ -225,6 +212,27 @@ impl Inner {
                 self.end_uncertain(issued.id, &error);
                 Err(error)
             }
+        }
+    }
+
+    fn record_of<'a>(
+        &self,
+        new: &'a NewSession,
+        session: &StoredSession,
+        sealed: &'a Sealed,
+    ) -> NewRecord<'a> {
+        NewRecord {
+            id: session.id,
+            user: session.user,
+            assurance_level: session.assurance_level,
+            label: new.user.as_ref().map_or("", |user| &user.label),
+            version: session.version,
+            serial: session.serial,
+            idle_timeout: new.idle_timeout,
+            lifetime: new.lifetime,
+            data: sealed.as_stored(),
+            limit: self.session_limit(),
+            replaces: new.replaces,
         }
     }
 
@@ -283,9 +291,12 @@ impl Inner {
         Ok(())
     }
 
-    /// Ends a session whose creation was not answered: its token was sent to no client.
+    /// Ends a session whose creation was not confirmed: its token was sent to no client.
     fn end_uncertain(self: &Arc<Self>, id: SessionId, error: &StoreError) {
-        if matches!(error, StoreError::Unreachable(_)) {
+        if matches!(
+            error,
+            StoreError::Unreachable(_) | StoreError::Unreplicated(_)
+        ) {
             self.end_later(id);
         }
     }
@@ -295,8 +306,8 @@ impl Inner {
         self.install(created.ticket, &created.session, &created.data);
     }
 
-    /// Ends the operation of a session that was created and is of no use.
-    pub(super) fn discard_created(self: &Arc<Self>, created: CreatedSession) {
+    /// Ends a session that was created and is not needed, and its operation.
+    pub(super) fn end_created(self: &Arc<Self>, created: CreatedSession) {
         self.abandon(created.ticket);
         self.end_later(created.issued.id);
     }

@@ -1,7 +1,7 @@
 //! The task that keeps the channel, and sends touches and queued ends.
 //!
-//! Owns the state machine of the channel and executes its actions. Invariant: L1 is empty, and all
-//! ends are confirmed, before the channel is up. It does not know a verb.
+//! Owns the state machine of the channel and executes its actions. Invariant: L1 is empty, and the
+//! server has executed all ends, before the channel is up. It does not know a verb.
 
 use std::{
     collections::VecDeque,
@@ -14,14 +14,14 @@ use tokio::sync::oneshot;
 
 use super::{inner::Inner, metrics::Verb};
 use crate::{
-    environment::{First, join_all, race},
+    environment::{First, race},
     protocol::{
         channel::{Action, Cause, Channel, Event, State, UNANSWERED_LIMIT},
         lock,
         switches::Rule,
         touches::{self, Batch},
     },
-    store::{Change, Heartbeat, Proposal, ServerTime, Sink, StoreError},
+    store::{Change, Heartbeat, Proposal, Sink, StoreError},
 };
 
 /// Events of watches that the driver has not taken.
@@ -30,7 +30,7 @@ pub(crate) struct Inbox(Mutex<VecDeque<(u64, Incoming)>>);
 
 enum Incoming {
     Event(Event),
-    Refused(String),
+    Incompatible(String),
     Heartbeat {
         number: u64,
         sent_at: Ticks,
@@ -66,7 +66,7 @@ struct Driver {
 pub(crate) async fn run(inner: Arc<Inner>, user_key: [u8; 32]) {
     let now = inner.env.now();
     let mut driver = Driver {
-        channel: Channel::new(now),
+        channel: Channel::new(now, inner.settings.timeout),
         watch: 0,
         connection: None,
         epoch: None,
@@ -128,8 +128,8 @@ impl Driver {
     fn take(&mut self, incoming: Incoming) {
         match incoming {
             Incoming::Event(event) => self.handle(event),
-            Incoming::Refused(cause) => {
-                self.inner.health.refuse(cause);
+            Incoming::Incompatible(cause) => {
+                self.inner.health.set_incompatible(cause);
                 self.handle(Event::Lost);
             }
             Incoming::Heartbeat {
@@ -156,7 +156,7 @@ impl Driver {
             self.channel.hurry(self.inner.env.now());
         }
         if !self.is_checked {
-            self.inner.health.refuse(NO_COMMON_KEY.to_owned());
+            self.inner.health.set_incompatible(NO_COMMON_KEY.to_owned());
             return self.handle(Event::Lost);
         }
         let is_known = self.epoch == Some(reply.epoch);
@@ -226,7 +226,7 @@ impl Driver {
             match ended {
                 First::Left(_) => {}
                 First::Right(StoreError::Incompatible(cause)) => {
-                    inner.push(watch, Incoming::Refused(cause.to_string()));
+                    inner.push(watch, Incoming::Incompatible(cause.to_string()));
                 }
                 First::Right(_) => inner.push(watch, Incoming::Event(Event::Lost)),
             }
@@ -281,6 +281,7 @@ impl Driver {
             self.inner.l1.invalidate_all();
         }
         self.inner.lease.go_up();
+        self.inner.operations.begin_generation();
         self.inner.lease_entries();
         self.extend_lease();
         self.inner.health.up();
@@ -306,9 +307,9 @@ impl Driver {
         let batches = lock(&self.inner.touches).drain(now);
         for batch in batches {
             let inner = Arc::clone(&self.inner);
-            self.inner
-                .env
-                .spawn(Box::pin(async move { inner.send_touches(batch).await }));
+            self.inner.env.spawn(Box::pin(
+                async move { inner.send_touches(batch, now).await },
+            ));
         }
     }
 
@@ -327,9 +328,10 @@ impl Driver {
 
 /// Sends all queued touches, and waits for the store.
 pub(super) async fn send_touches_now(inner: &Arc<Inner>) {
-    let batches = lock(&inner.touches).drain(inner.env.now());
+    let now = inner.env.now();
+    let batches = lock(&inner.touches).drain(now);
     for batch in batches {
-        inner.send_touches(batch).await;
+        inner.send_touches(batch, now).await;
     }
 }
 
@@ -354,7 +356,7 @@ impl Inner {
                 reply: Box::new(reply),
             }),
             First::Left(Err(StoreError::Incompatible(cause))) => {
-                Some(Incoming::Refused(cause.to_string()))
+                Some(Incoming::Incompatible(cause.to_string()))
             }
             First::Left(Err(_)) | First::Right(()) => None,
         }
@@ -365,7 +367,7 @@ impl Inner {
         self.metrics.fence(cause);
         self.lease.go_down();
         self.lease_entries();
-        self.operations.pass_installations();
+        self.operations.begin_generation();
         self.health.down();
         if cause == Cause::DataLost {
             self.void_l1();
@@ -380,75 +382,15 @@ impl Inner {
         self.lease.revoke();
         self.lease.go_down();
         self.mirror.void();
-        self.operations.pass_installations();
+        self.operations.begin_generation();
         self.l1.invalidate_all();
     }
 
-    /// Sends the queued ends, and the ends and retirements of the last minute. Returns true if all
-    /// are confirmed.
-    pub(crate) async fn send_all_ends(self: &Arc<Self>) -> bool {
-        let now = self.env.now();
-        // Before the ends: the end of an old id then reaches the session that replaced it.
-        if self.settings.rules.has(Rule::RetirementsAgain)
-            && !self.retire_again(self.ends.recent_retirements(now)).await
-        {
-            return false;
-        }
-        let recent = self.ends.recent(now);
-        let cutoff = self.ends.recent_all(now);
-        if let Some(cutoff) = cutoff
-            && self.assert_cutoff(cutoff).await.is_none()
-        {
-            return false;
-        }
-        let is_recent_sent = self.end_each(recent, true).await;
-        let is_queue_sent = self.send_queued_ends().await;
-        is_recent_sent && is_queue_sent
-    }
-
-    /// Sends the queued ends. Returns true if all are confirmed.
-    pub(crate) async fn send_queued_ends(self: &Arc<Self>) -> bool {
-        if let Some(bound) = self.ends.take_all() {
-            let Some(cutoff) = self.assert_cutoff(bound).await else {
-                self.ends.release_all();
-                return false;
-            };
-            self.ends.confirm_all(cutoff, self.env.now());
-        }
-        let queued = self.ends.take_queued();
-        self.end_each(queued, false).await
-    }
-
-    /// Raises the revocation cutoff of the store. Returns `None` if it does not answer.
-    async fn assert_cutoff(&self, cutoff: ServerTime) -> Option<ServerTime> {
-        let now = self.env.now();
-        let deadline = now + self.settings.timeout;
-        // A server whose clock was set back gets no cutoff in its future.
-        let cutoff = cutoff.min(self.server.not_after(now));
-        let call = self.store.end_all(Some(cutoff));
-        let cutoff = self.call(Verb::End, deadline, call).await.ok()?;
-        self.cut_off(cutoff);
-        Some(cutoff)
-    }
-
-    async fn end_each(self: &Arc<Self>, ids: Vec<sessile::SessionId>, is_again: bool) -> bool {
-        let mut is_sent = true;
-        for group in ids.chunks(PIPELINED) {
-            let deadline = self.env.now() + 2 * self.settings.timeout;
-            let ends = group.iter().map(|id| {
-                let (inner, id) = (Arc::clone(self), *id);
-                Box::pin(async move { inner.end_chain(id, deadline, is_again).await.is_ok() }) as _
-            });
-            is_sent &= join_all(ends).await.into_iter().all(|is_sent| is_sent);
-        }
-        is_sent
-    }
-
-    async fn send_touches(&self, batch: Batch) {
+    async fn send_touches(&self, batch: Batch, drained_at: Duration) {
         let deadline = self.env.now() + self.settings.timeout;
         let call = self.store.touch(&batch, self.not_after(deadline));
         let Ok(touched) = self.call(Verb::Touch, deadline, call).await else {
-            return self.retry_touches(&batch);
+            return self.retry_touches(&batch, drained_at);
         };
         for ((id, _), is_touched) in batch.iter().zip(touched) {
             if !is_touched {
@@ -458,11 +400,10 @@ impl Inner {
     }
 
     /// Enters touches again: L1 has moved these deadlines, so the store must learn of them.
-    fn retry_touches(&self, batch: &[(sessile::SessionId, Duration)]) {
-        let now = self.env.now();
+    fn retry_touches(&self, batch: &[(sessile::SessionId, Duration)], drained_at: Duration) {
         let mut touches = lock(&self.touches);
         for (id, since) in batch {
-            touches.push(*id, now.saturating_sub(*since + self.settings.timeout));
+            touches.push(*id, drained_at.saturating_sub(*since));
         }
     }
 }
@@ -486,7 +427,5 @@ impl Sink for Messages {
 
 const NO_COMMON_KEY: &str = "`keys` has no key in common with the key rings of the other nodes of \
                              this store; configure at least one of theirs";
-/// The number of ends that are sent without waiting for each other.
-const PIPELINED: usize = 64;
 /// The time between two attempts to send queued ends.
 const RETRY: Duration = Duration::from_millis(250);

@@ -7,7 +7,13 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use sessile::{EndReason, Error, EventKind, Handle, SessionId, Version};
 
-use super::{TieredCache, fetched::Found, inner::Inner, metrics::Verb, open::MAX_HOPS};
+use super::{
+    TieredCache,
+    fetched::{Found, decode},
+    inner::Inner,
+    metrics::Verb,
+    open::MAX_HOPS,
+};
 use crate::{
     environment::join_all,
     store::{BoxFuture, Ended, ServerTime, StoreError},
@@ -54,7 +60,8 @@ impl TieredCache {
     ///
     /// # Errors
     /// [`Unreachable`](Error::Unreachable), and [`Unsupported`](Error::Unsupported) if the store
-    /// does not list a user's sessions.
+    /// does not list a user's sessions, or if the user has more than 1,000 and the handle names
+    /// none of the 1,000 with the earliest sign-ins.
     pub async fn end_by_handle(&self, handle: &Handle) -> Result<bool, Error> {
         let inner = self.inner();
         let Some(user) = handle.user() else {
@@ -63,15 +70,7 @@ impl TieredCache {
         inner.check_writable()?;
         let (job, handle) = (Arc::clone(inner), *handle);
         inner
-            .run(async move {
-                let deadline = job.commit_deadline();
-                let listed = job.list(user, deadline).await?;
-                let found = listed.iter().find(|found| found.session.handle() == handle);
-                match found.map(|found| found.session.id) {
-                    Some(id) => job.end_now(id, EndReason::UserRevoked, deadline).await,
-                    None => Ok(false),
-                }
-            })
+            .run(async move { job.end_by_handle(user, handle).await })
             .await
     }
 
@@ -81,7 +80,7 @@ impl TieredCache {
     ///
     /// # Errors
     /// [`Unreachable`](Error::Unreachable). Then the ends of the sessions that were listed are
-    /// queued.
+    /// queued. A store without a list of a user's sessions queues nothing: repeat the call.
     pub async fn end_user_sessions(
         &self,
         user: &str,
@@ -107,16 +106,23 @@ impl TieredCache {
         let bound = inner
             .server
             .estimate(inner.env.now() + inner.settings.timeout);
-        inner.ends.accept_all(bound.unwrap_or(ServerTime::MAX));
-        inner.l1.invalidate_all();
-        if inner.check_up().is_err() {
-            inner.ends.release_all();
-            return Err(Error::Unreachable);
+        let number = inner.ends.accept_all(bound.unwrap_or(ServerTime::MAX));
+        // Leaves it to the queue on every way out, unless the store has confirmed it.
+        let guard = ReleaseAll {
+            inner: Arc::clone(inner),
+            number,
+        };
+        // In this process it takes effect at once, whether or not the store confirms it. The
+        // estimate is no later than the server's time, so no session that is created later ends.
+        if let Some(now) = inner.server.estimate(inner.env.now()) {
+            inner.cut_off(now);
         }
-        let (job, guard) = (Arc::clone(inner), ReleaseAll(Arc::clone(inner)));
+        inner.l1.invalidate_all();
+        inner.check_up()?;
+        let job = Arc::clone(inner);
         inner
             .run(async move {
-                let result = job.end_all().await;
+                let result = job.end_all(number).await;
                 drop(guard);
                 result
             })
@@ -141,7 +147,7 @@ impl Inner {
         let job = Arc::clone(self);
         self.run(async move {
             let deadline = job.commit_deadline();
-            let is_ended = job.end_chain(id, deadline, false).await;
+            let is_ended = job.end_chain(id, deadline).await;
             drop(guard);
             job.report(is_ended, handle, reason)
         })
@@ -156,8 +162,29 @@ impl Inner {
         deadline: Duration,
     ) -> Result<bool, Error> {
         let handle = self.accept_end(id)?;
-        let is_ended = self.end_chain(id, deadline, false).await;
+        let is_ended = self.end_chain(id, deadline).await;
         self.report(is_ended, handle, reason)
+    }
+
+    async fn end_by_handle(
+        self: &Arc<Self>,
+        user: sessile::UserHash,
+        handle: Handle,
+    ) -> Result<bool, Error> {
+        let deadline = self.commit_deadline();
+        let listed = self.list(user, deadline).await?;
+        let mut sessions = listed.sessions.iter().map(|found| &found.session);
+        match sessions.find(|session| session.handle() == handle) {
+            Some(session) => {
+                self.end_now(session.id, EndReason::UserRevoked, deadline)
+                    .await
+            }
+            // It may be one of the others.
+            None if listed.more => Err(Error::Unsupported {
+                verb: "`end_by_handle` for a user with more than 1,000 sessions",
+            }),
+            None => Ok(false),
+        }
     }
 
     /// Queues an end, which the driver sends.
@@ -194,46 +221,78 @@ impl Inner {
         }
     }
 
+    /// Ends an id, and the session that it leads to. The end stays in the queue if the store does
+    /// not confirm it.
+    async fn end_chain(self: &Arc<Self>, id: SessionId, deadline: Duration) -> Result<bool, Error> {
+        let ended = self.send_end(id, deadline, false).await;
+        ended.map_err(|error| self.public(&error))
+    }
+
     /// Ends an id, and the session that it leads to. `is_again` repeats a confirmed end.
-    pub(super) async fn end_chain(
+    ///
+    /// # Errors
+    /// The end stays in the queue, or in the log if it is repeated.
+    /// [`Unreplicated`](StoreError::Unreplicated) if the server has executed it.
+    pub(super) async fn send_end(
         self: &Arc<Self>,
         id: SessionId,
         deadline: Duration,
         is_again: bool,
-    ) -> Result<bool, Error> {
+    ) -> Result<bool, StoreError> {
         let mut current = id;
         for hop in 0..=MAX_HOPS {
             let generation = self.lease.generation();
-            let end = self.store.end(current);
-            let ended = self.call(Verb::End, deadline, end).await;
-            // A reply that crosses a fence may be that of a server which has been replaced since,
-            // so it confirms nothing.
-            let is_current = self.lease.generation() == generation;
-            match ended {
-                _ if !is_current => return self.leave_queued(&current),
-                Err(_) => return self.leave_queued(&current),
-                Ok(Ended::Alias(target)) => {
-                    // The target is queued before the alias is confirmed, so that the end is in the
-                    // queue at every moment.
-                    let is_queued = self.accept_end(target).is_ok();
-                    self.confirm(&current, is_again && hop == 0);
-                    if hop == MAX_HOPS || !is_queued {
-                        self.ends.release(&target);
-                        return if is_queued {
-                            Ok(true)
-                        } else {
-                            Err(Error::Unreachable)
-                        };
-                    }
-                    current = target;
+            let ended = self.end_in_store(current, deadline).await;
+            // A reply that crosses a fence confirms nothing.
+            let target = match self.check_generation(generation).and(ended) {
+                Err(error) => {
+                    self.ends.release(&current);
+                    return Err(error);
                 }
+                Ok(Ended::Alias(target)) => target,
                 Ok(ended) => {
                     self.confirm(&current, is_again && hop == 0);
                     return Ok(ended == Ended::Session);
                 }
-            }
+            };
+            // The target is queued before the alias is confirmed, so that the end is in the queue
+            // at every moment.
+            let accepted = self.accept_end(target);
+            self.confirm(&current, is_again && hop == 0);
+            accepted.map_err(|_| StoreError::Unreachable("the queue of ends is full".into()))?;
+            current = target;
         }
-        Ok(false)
+        // The queue continues with it.
+        self.ends.release(&current);
+        Ok(true)
+    }
+
+    /// Ends one id.
+    async fn end_in_store(&self, id: SessionId, deadline: Duration) -> Result<Ended, StoreError> {
+        let end = self.store.end(id);
+        let ended = self.call(Verb::End, deadline, end).await;
+        let Err(error @ StoreError::Unreplicated(_)) = ended else {
+            return ended;
+        };
+        // The error replaces the reply. If that was an alias, its target is not ended yet.
+        let target = self.alias_target(id, deadline).await?;
+        target.map(Ended::Alias).ok_or(error)
+    }
+
+    /// Returns the id that an alias leads to, or `None` for an id that is not one. Queued ends do
+    /// not hide it.
+    async fn alias_target(
+        &self,
+        id: SessionId,
+        deadline: Duration,
+    ) -> Result<Option<SessionId>, StoreError> {
+        let sent_at = self.l1.now();
+        let read = self.call(Verb::Read, deadline, self.store.read(id)).await?;
+        let decoded = self.with_encryption(|keys| Some(decode(id, &read?, sent_at, keys)));
+        Ok(match decoded {
+            Some(Ok(Found::Alias(target))) => Some(target.id),
+            _ => None,
+        })
     }
 
     /// Records an end that the store made within another call, which began in a generation. It is
@@ -248,11 +307,6 @@ impl Inner {
             Err(_) => self.end_later(id),
         }
         checked
-    }
-
-    fn leave_queued(&self, id: &SessionId) -> Result<bool, Error> {
-        self.ends.release(id);
-        Err(Error::Unreachable)
     }
 
     fn confirm(&self, id: &SessionId, is_again: bool) {
@@ -281,7 +335,13 @@ impl Inner {
                 self.outdate(&id, Version::new(expected.get().saturating_add(1)));
                 Err(Error::Conflict)
             }
-            Err(error) => Err(self.public(&error)),
+            Err(error) => {
+                // It had this version, and ended: the queue sends the end to the replicas.
+                if matches!(error, StoreError::Unreplicated(_)) {
+                    self.end_later(id);
+                }
+                Err(self.public(&error))
+            }
         }
     }
 
@@ -342,7 +402,7 @@ impl Inner {
             }
             let ends = group
                 .iter()
-                .map(|id| -> BoxFuture<'_, _> { Box::pin(self.end_chain(*id, deadline, false)) });
+                .map(|id| -> BoxFuture<'_, _> { Box::pin(self.end_chain(*id, deadline)) });
             results.extend(join_all(ends).await);
         }
         results
@@ -362,7 +422,7 @@ impl Inner {
         Ok(chain)
     }
 
-    async fn end_all(self: Arc<Self>) -> Result<(), Error> {
+    async fn end_all(self: Arc<Self>, number: u64) -> Result<(), Error> {
         let deadline = self.commit_deadline();
         let generation = self.lease.generation();
         let call = self.store.end_all(None);
@@ -371,7 +431,7 @@ impl Inner {
         if self.lease.generation() != generation {
             return Err(Error::Unreachable);
         }
-        self.ends.confirm_all(cutoff, self.env.now());
+        self.ends.confirm_all(number, cutoff, self.env.now());
         self.cut_off(cutoff);
         self.l1.emit(EventKind::Ended(EndReason::Global), None);
         Ok(())
@@ -391,11 +451,14 @@ impl Drop for Release {
 }
 
 /// Leaves an end of all sessions to the queue when its task is dropped.
-struct ReleaseAll(Arc<Inner>);
+struct ReleaseAll {
+    inner: Arc<Inner>,
+    number: u64,
+}
 
 impl Drop for ReleaseAll {
     fn drop(&mut self) {
-        self.0.ends.release_all();
+        self.inner.ends.release_all(self.number);
     }
 }
 

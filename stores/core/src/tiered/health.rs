@@ -97,7 +97,7 @@ impl Health {
     }
 
     /// The store cannot be used.
-    pub(crate) fn refuse(&self, cause: String) {
+    pub(crate) fn set_incompatible(&self, cause: String) {
         self.set(StoreState::Incompatible(cause));
     }
 

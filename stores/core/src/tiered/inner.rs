@@ -46,6 +46,13 @@ use crate::{
 /// The result of a read, for all that wait for it.
 pub(crate) type ReadResult = Result<Found, Error>;
 
+/// The moment at which a read was sent.
+#[derive(Clone, Copy)]
+pub(super) struct Sent {
+    at: Ticks,
+    generation: u64,
+}
+
 /// The state of one node.
 pub(crate) struct Inner {
     pub(crate) l1: L1,
@@ -183,7 +190,9 @@ impl Inner {
         };
         self.metrics
             .call(verb, self.env.now().saturating_sub(began));
-        if matches!(result, Err(StoreError::Unreachable(_) | StoreError::Late)) {
+        if let Err(StoreError::Unreachable(_) | StoreError::Unreplicated(_) | StoreError::Late) =
+            result
+        {
             self.metrics.unreachable(verb);
         }
         result
@@ -233,10 +242,10 @@ impl Inner {
 
     /// Reads an id from the store, for a list: the session does not enter L1.
     pub(crate) async fn look(&self, id: SessionId, deadline: Duration) -> ReadResult {
-        let sent_at = self.l1.now();
+        let sent = self.sent_now();
         let read = self.call(Verb::Read, deadline, self.store.read(id)).await;
         let stored = read.map_err(|_| Error::Unreachable)?;
-        Ok(self.translate(id, stored, sent_at))
+        Ok(self.translate(id, stored, sent))
     }
 
     /// Reads an id, installs the session if that is permitted, and answers all that wait.
@@ -247,27 +256,37 @@ impl Inner {
         key_number: Option<u8>,
         deadline: Duration,
     ) -> ReadResult {
-        let sent_at = self.l1.now();
+        let sent = self.sent_now();
         let read = self.call(Verb::Read, deadline, self.store.read(id)).await;
         let result = match read {
-            Ok(stored) => Ok(self.translate(id, stored, sent_at)),
+            Ok(stored) => Ok(self.translate(id, stored, sent)),
             Err(_) => Err(Error::Unreachable),
         };
         self.finish_read(ticket, key_number, &result);
         result
     }
 
+    /// Returns the moment at which a read is sent.
+    pub(super) fn sent_now(&self) -> Sent {
+        Sent {
+            at: self.l1.now(),
+            generation: self.lease.generation(),
+        }
+    }
+
     pub(super) fn translate(
         &self,
         id: SessionId,
         stored: Option<StoredRecord>,
-        sent_at: Ticks,
+        sent: Sent,
     ) -> Found {
         let Some(stored) = stored else {
-            self.operations.remember_absent(&id);
+            let generation = sent.generation;
+            self.operations
+                .remember_absent(&id, generation, &self.lease);
             return Found::Absent;
         };
-        let decoded = self.with_encryption(|keys| decode(id, &stored, sent_at, keys));
+        let decoded = self.with_encryption(|keys| decode(id, &stored, sent.at, keys));
         match decoded {
             Ok(Found::Session(found)) if found.is_cut_off(self.ended_before()) => Found::CutOff,
             Ok(_) if self.ends.is_queued(&id) => Found::Absent,

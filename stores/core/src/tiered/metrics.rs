@@ -169,49 +169,31 @@ impl Metrics {
 }
 
 fn write_gauges(out: &mut String, gauges: &Gauges) -> fmt::Result {
-    let lease = gauges.lease_remaining.as_secs_f64();
-    let lag = gauges.channel_lag.as_secs_f64();
-    let values = [
-        (
-            "in_flight_operations",
-            "Calls in progress.",
-            gauges.in_flight as f64,
-        ),
-        (
-            "lease_remaining_seconds",
-            "Time until L1 stops answering.",
-            lease,
-        ),
-        (
-            "channel_lag_seconds",
-            "Time from the last save to its message.",
-            lag,
-        ),
-        (
-            "ends_queued",
-            "Ends that are not confirmed.",
-            gauges.ends_queued as f64,
-        ),
-        (
-            "up",
-            "1 if the channel is up.",
-            f64::from(u8::from(gauges.is_up)),
-        ),
-        (
-            "revocations_queued",
-            "Revocations that are not confirmed.",
-            gauges.revocations_queued as f64,
-        ),
-    ];
-    let is_current = gauges.are_revocations_current.map(|is_current| {
-        let help = "1 if the copy of all revocations may be used.";
-        ("revocations_current", help, f64::from(u8::from(is_current)))
-    });
-    for (name, help, value) in values.into_iter().chain(is_current) {
+    let is_current = gauges.are_revocations_current.map(flag);
+    let values = gauges.values().into_iter().chain(is_current);
+    for ((name, help), value) in GAUGES.iter().zip(values) {
         family(out, name, "gauge", help)?;
         writeln!(out, "{PREFIX}{name} {value}")?;
     }
     Ok(())
+}
+
+impl Gauges {
+    /// Returns the values of [`GAUGES`], except that of the last one.
+    fn values(&self) -> [f64; GAUGES.len() - 1] {
+        [
+            self.in_flight as f64,
+            self.lease_remaining.as_secs_f64(),
+            self.channel_lag.as_secs_f64(),
+            self.ends_queued as f64,
+            flag(self.is_up),
+            self.revocations_queued as f64,
+        ]
+    }
+}
+
+fn flag(is_set: bool) -> f64 {
+    f64::from(u8::from(is_set))
 }
 
 fn family(out: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
@@ -245,6 +227,22 @@ const CALLS: [&str; VERBS.len()] = [
 /// In the order of [`Cause`].
 const CAUSES: [&str; 3] = ["channel_lost", "unanswered", "data_lost"];
 const _: () = assert!(Cause::DataLost as usize + 1 == CAUSES.len());
+/// The name of each gauge, and its help.
+const GAUGES: [(&str, &str); 7] = [
+    ("in_flight_operations", "Calls in progress."),
+    ("lease_remaining_seconds", "Time until L1 stops answering."),
+    (
+        "channel_lag_seconds",
+        "Time from the last save to its message.",
+    ),
+    ("ends_queued", "Ends that are not confirmed."),
+    ("up", "1 if the channel is up."),
+    ("revocations_queued", "Revocations that are not confirmed."),
+    (
+        "revocations_current",
+        "1 if the copy of all revocations may be used.",
+    ),
+];
 const BOUNDS: [Duration; 9] = [
     Duration::from_micros(250),
     Duration::from_micros(500),

@@ -57,6 +57,8 @@ impl Inner {
         key_number: Option<u8>,
         deadline: Duration,
     ) -> ReadResult {
+        // Before L1 is read: a cutoff in between is counted.
+        let cutoffs = self.lease.cutoffs();
         let known = match self.settings.entry_lease {
             Some(_) => self.known(&id),
             None => None,
@@ -65,6 +67,11 @@ impl Inner {
             return self.read_into(ticket, id, key_number, deadline).await;
         };
         let result = self.revalidate(&session, data.freeze(), deadline).await;
+        // The times of the session on the server's clock, which a cutoff compares, are in its
+        // record only.
+        if self.lease.cutoffs() != cutoffs && matches!(result, Ok(Found::Session(_))) {
+            return self.read_into(ticket, id, key_number, deadline).await;
+        }
         if matches!(result, Ok(Found::Absent | Found::CutOff | Found::Alias(_))) {
             self.forget(&id);
         }
@@ -78,7 +85,7 @@ impl Inner {
         data: Bytes,
         deadline: Duration,
     ) -> ReadResult {
-        let sent_at = self.l1.now();
+        let sent = self.sent_now();
         let call = self.store.revalidate(session.id, session.version);
         match self.call(Verb::Read, deadline, call).await {
             Ok(Revalidated::Unchanged { .. }) if self.ends.is_queued(&session.id) => {
@@ -88,7 +95,7 @@ impl Inner {
                 let found = Fetched::confirmed(session, data, expires_in, now);
                 Ok(Found::Session(Arc::new(found)))
             }
-            Ok(Revalidated::Read(stored)) => Ok(self.translate(session.id, stored, sent_at)),
+            Ok(Revalidated::Read(stored)) => Ok(self.translate(session.id, stored, sent)),
             Err(_) => Err(Error::Unreachable),
         }
     }

@@ -7,10 +7,13 @@ use std::{sync::Arc, time::Duration};
 
 use sessile::Error;
 
-use super::{TieredCache, health::MirrorState, inner::Inner, metrics::Verb};
+use super::{
+    TieredCache, health::MirrorState, inner::Inner, metrics::Verb, queued_ends::is_executed,
+};
 use crate::{
     protocol::{channel::State, mirror::Applied},
     revocation::{MirrorError, Revocation, RevocationSink},
+    store::StoreError,
 };
 
 impl TieredCache {
@@ -41,6 +44,7 @@ impl TieredCache {
     /// [`Unreachable`](Error::Unreachable) if the store did not confirm it. Then it is queued until
     /// the store does. [`Full`](Error::Full) if the store has it and the sink of this process has
     /// no room: until it has, its revocations are not current.
+    /// [`Unsupported`](Error::Unsupported) if the store keeps no revocations.
     pub async fn revoke(&self, revocation: Revocation) -> Result<(), Error> {
         self.inner().revoke(revocation).await
     }
@@ -75,7 +79,9 @@ impl TieredCache {
 impl Inner {
     async fn revoke(self: &Arc<Self>, revocation: Revocation) -> Result<(), Error> {
         if !self.store.abilities().revocations {
-            return Err(Error::Unreachable);
+            return Err(Error::Unsupported {
+                verb: "revocations",
+            });
         }
         let revocation = Revocation {
             expires_at: revocation.expires_at.min(Revocation::MAX_EXPIRES_AT),
@@ -95,7 +101,7 @@ impl Inner {
         self.run(async move {
             let sent = job.send_revocations(&[guard.revocation]).await;
             drop(guard);
-            sent
+            sent.map_err(|error| job.public(&error))
         })
         .await?;
         if is_kept { Ok(()) } else { Err(Error::Full) }
@@ -118,43 +124,37 @@ impl Inner {
     }
 
     /// Sends queued revocations in one call.
-    async fn send_revocations(&self, revocations: &[Revocation]) -> Result<(), Error> {
+    async fn send_revocations(&self, revocations: &[Revocation]) -> Result<(), StoreError> {
         let deadline = self.env.now() + self.settings.timeout;
         let generation = self.lease.generation();
         let call = self.store.revoke(revocations);
         let sent = self.call(Verb::Revoke, deadline, call).await;
-        // A reply that crosses a fence may be that of a server which has been replaced since, so it
-        // confirms nothing.
-        let is_current = self.lease.generation() == generation;
-        match sent {
-            Ok(_) if is_current => {
-                self.revocations.confirm(revocations, self.env.now());
-                Ok(())
-            }
-            Ok(_) => Err(Error::Unreachable),
-            Err(error) => Err(self.public(&error)),
-        }
+        // A reply that crosses a fence confirms nothing.
+        self.check_generation(generation).and(sent)?;
+        self.revocations.confirm(revocations, self.env.now());
+        Ok(())
     }
 
-    /// Sends the queued revocations and those of the last minute. Returns true if all are
-    /// confirmed.
+    /// Sends the queued revocations and those of the last minute. Returns true if the server has
+    /// executed all.
     pub(super) async fn send_all_revocations(self: &Arc<Self>) -> bool {
         for group in self.revocations.recent(self.env.now()).chunks(PER_CALL) {
             let deadline = self.env.now() + self.settings.timeout;
             let call = self.store.revoke(group);
-            if self.call(Verb::Revoke, deadline, call).await.is_err() {
+            if !is_executed(&self.call(Verb::Revoke, deadline, call).await) {
                 return false;
             }
         }
         self.send_queued_revocations().await
     }
 
-    /// Sends the queued revocations. Returns true if all are confirmed.
+    /// Sends the queued revocations. Returns true if the server has executed all. Those that are
+    /// not replicated stay queued.
     pub(super) async fn send_queued_revocations(&self) -> bool {
         let queued = self.revocations.take_queued();
         let mut is_sent = true;
         for group in queued.chunks(PER_CALL) {
-            is_sent = is_sent && self.send_revocations(group).await.is_ok();
+            is_sent = is_sent && is_executed(&self.send_revocations(group).await);
             self.revocations.release(group);
         }
         is_sent

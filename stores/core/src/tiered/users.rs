@@ -17,6 +17,7 @@ use super::{
     fetched::{Fetched, Found},
     inner::Inner,
     metrics::Verb,
+    queued_ends::{call_each, is_executed},
 };
 use crate::{
     environment::join_all,
@@ -62,7 +63,7 @@ impl TieredCache {
     }
 
     /// Lists the sessions of a user, the most recently used first. The list is not a snapshot of
-    /// one moment.
+    /// one moment. It considers the 1,000 sessions with the earliest sign-ins.
     ///
     /// # Errors
     /// [`Unreachable`](Error::Unreachable), and [`Unsupported`](Error::Unsupported) if the store
@@ -75,7 +76,7 @@ impl TieredCache {
             let deadline = job.commit_deadline();
             job.list(user, deadline).await
         });
-        let mut listed = run.await?;
+        let mut listed = run.await?.sessions;
         listed.sort_by_key(|found| {
             let session = &found.session;
             let unused = session.idle_timeout.saturating_sub(session.idle_left);
@@ -84,6 +85,13 @@ impl TieredCache {
         let info = |found: &Arc<Fetched>| inner.l1.session_info(&found.session, &found.label);
         Ok(listed.iter().map(info).collect())
     }
+}
+
+/// The sessions of a user.
+pub(super) struct Listed {
+    pub(super) sessions: Vec<Arc<Fetched>>,
+    /// There are more, which signed in later.
+    pub(super) more: bool,
 }
 
 /// The reason why an attempt to sign in failed.
@@ -156,7 +164,7 @@ impl Inner {
         };
         // Both calls were executed by one server, which the channel has not left since.
         if let Err(error) = retired.and_then(|()| self.check_generation(generation)) {
-            self.discard_created(created);
+            self.end_created(created);
             if error == StoreError::Conflict {
                 self.outdate(&id, Version::new(version.get().saturating_add(1)));
             }
@@ -181,22 +189,19 @@ impl Inner {
         self.call(Verb::Write, deadline, retire).await.map(|_| ())
     }
 
-    /// Repeats retirements that the store confirmed. Returns true if each is in force.
+    /// Repeats retirements that the store confirmed. Returns true if each is in force on the
+    /// server, whether or not a replica has it.
     ///
     /// The new session need not exist: it may have ended since, or a failover has lost it too. The
     /// visitor has the new token, so the old one must open nothing in any case.
     pub(super) async fn retire_again(&self, retired: Vec<Retired>) -> bool {
-        let mut is_in_force = true;
-        for group in retired.chunks(PIPELINED) {
-            let deadline = self.commit_deadline();
-            let calls = group.iter().map(|retired| -> BoxFuture<'_, _> {
-                Box::pin(self.retire(*retired, None, deadline))
-            });
-            is_in_force &= join_all(calls).await.iter().all(|result| {
-                matches!(result, Ok(()) | Err(StoreError::Gone | StoreError::Rotated))
-            });
-        }
-        is_in_force
+        let results = call_each(&retired, |retired| {
+            Box::pin(self.retire(*retired, None, self.commit_deadline()))
+        });
+        results.await.iter().all(|result| {
+            let is_over = matches!(result, Err(StoreError::Gone | StoreError::Rotated));
+            is_over || is_executed(result)
+        })
     }
 
     /// Returns the ids of a user's sessions whose sign-in was at `up_to` or before: one page.
@@ -212,24 +217,20 @@ impl Inner {
     }
 
     /// Reads the sessions of a user: at most one page of them.
-    pub(super) async fn list(
-        &self,
-        user: UserHash,
-        deadline: Duration,
-    ) -> Result<Vec<Arc<Fetched>>, Error> {
-        let ids = self.user_ids(user, None, deadline).await?.ids;
-        let mut listed = Vec::with_capacity(ids.len());
+    pub(super) async fn list(&self, user: UserHash, deadline: Duration) -> Result<Listed, Error> {
+        let UserIds { ids, more, .. } = self.user_ids(user, None, deadline).await?;
+        let mut sessions = Vec::with_capacity(ids.len());
         for group in ids.chunks(PIPELINED) {
             let reads = group
                 .iter()
                 .map(|id| -> BoxFuture<'_, _> { Box::pin(self.look(*id, deadline)) });
             for result in join_all(reads).await {
                 if let Found::Session(found) = result? {
-                    listed.push(found);
+                    sessions.push(found);
                 }
             }
         }
-        Ok(listed)
+        Ok(Listed { sessions, more })
     }
 }
 

@@ -353,6 +353,7 @@ impl Inner {
             StoreError::Taken
             | StoreError::Late
             | StoreError::Unreachable(_)
+            | StoreError::Unreplicated(_)
             | StoreError::Incompatible(_) => Error::Unreachable,
         }
     }

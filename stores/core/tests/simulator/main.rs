@@ -10,6 +10,7 @@ mod executor;
 mod known_ends;
 mod model;
 mod network;
+mod outages;
 mod random;
 mod requests;
 mod revocations;

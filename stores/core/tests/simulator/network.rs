@@ -49,6 +49,12 @@ struct State {
     broken: u64,
     /// No connection can be made.
     is_refused: bool,
+    /// The ends of all sessions are lost.
+    loses_end_of_all: bool,
+    /// Touches are rejected: the store has no memory left.
+    is_full: bool,
+    /// No replica acknowledges a call.
+    is_unreplicated: bool,
     /// The time at which the last message arrives.
     last: Duration,
     /// The number of times that all connections were closed.
@@ -72,6 +78,9 @@ impl Network {
             watch: 0,
             broken: 0,
             is_refused: false,
+            loses_end_of_all: false,
+            is_full: false,
+            is_unreplicated: false,
             last: Duration::ZERO,
             closed: 0,
             faults: Vec::new(),
@@ -120,6 +129,21 @@ impl Network {
         self.note_fault();
     }
 
+    /// Loses the ends of all sessions, and no other call.
+    pub fn lose_end_of_all(&self, is_lost: bool) {
+        self.state().loses_end_of_all = is_lost;
+    }
+
+    /// Rejects touches at once.
+    pub fn set_full(&self, is_full: bool) {
+        self.state().is_full = is_full;
+    }
+
+    /// Lets no replica acknowledge a call.
+    pub fn set_unreplicated(&self, is_unreplicated: bool) {
+        self.state().is_unreplicated = is_unreplicated;
+    }
+
     /// Loses all messages of the current channel, without a sign of it.
     pub fn break_channel(&self) {
         let mut state = self.state();
@@ -162,6 +186,21 @@ impl Network {
     ) -> BoxFuture<'static, Result<T, StoreError>> {
         let slowest = self.state().slowest;
         self.send_with(slowest, call)
+    }
+
+    /// Sends a call that waits for a replica.
+    fn send_replicated<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(MemoryStore) -> BoxFuture<'static, Result<T, StoreError>> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, StoreError>> {
+        let (network, sent) = (self.clone(), self.send(call));
+        Box::pin(async move {
+            let reply = sent.await?;
+            if network.state().is_unreplicated {
+                return Err(StoreError::Unreplicated("0 of 1 replicas".into()));
+            }
+            Ok(reply)
+        })
     }
 
     fn send_with<T: Send + 'static>(

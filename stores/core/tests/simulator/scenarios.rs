@@ -20,13 +20,13 @@ use crate::{
 /// Nodes over one store.
 pub struct Cluster {
     world: World,
-    store: MemoryStore,
+    pub store: MemoryStore,
     pub networks: Vec<Network>,
     pub nodes: Vec<TieredCache>,
 }
 
 impl Cluster {
-    fn new(nodes: usize) -> Self {
+    pub fn new(nodes: usize) -> Self {
         let keys = KeyRing::generate().expect("random bytes");
         Self::with_keys(&vec![keys; nodes])
     }
@@ -113,14 +113,14 @@ impl Cluster {
             .expect("the store answers")
     }
 
-    fn sign_in(&self, node: usize, id: SessionId) -> IssuedSession {
+    pub fn sign_in(&self, node: usize, id: SessionId) -> IssuedSession {
         let cache = self.nodes[node].clone();
         self.wait(async move { cache.sign_in(&id, "ada").await })
             .expect("the store answers")
     }
 
     /// A replica with this content becomes the primary.
-    fn fail_over(&self, snapshot: MemorySnapshot) {
+    pub fn fail_over(&self, snapshot: MemorySnapshot) {
         self.store.restore(snapshot);
         self.pass(5_000);
         for node in &self.nodes {

@@ -182,14 +182,7 @@ fn with_wait_an_end_that_no_replica_has_is_not_acknowledged() {
     for kind in server::kinds() {
         let mut pair = Pair::start(kind);
         let site = Site::new(&pair.primary);
-        let [one, two] = [(); 2].map(|()| {
-            let proxy = Proxy::start(pair.primary.port());
-            let store = RedisStore::builder(&url(proxy.port()))
-                .wait(1, Duration::from_millis(200))
-                .build()
-                .expect("valid settings");
-            site.over(store, proxy, |builder| builder)
-        });
+        let [one, two] = [(); 2].map(|()| waiting(&site, &pair.primary, 200));
         let session = created(&one, &two);
         until("the replica has it", || exists(&pair.replica, &session));
         pair.stall();
@@ -197,6 +190,9 @@ fn with_wait_an_end_that_no_replica_has_is_not_acknowledged() {
         assert_eq!(one.cache.store_health().ends_queued, 1, "{kind}");
         pair.fail_over([&one, &two]);
         // The promoted server has no replica, so the end stays queued until it gets one.
+        until("the server ended it", || !exists(&pair.replica, &session));
+        one.until_up();
+        assert_eq!(one.cache.store_health().ends_queued, 1, "{kind}");
         let another = Server::start(kind, &[]);
         permit(&another);
         another.replicate(&pair.replica);
@@ -206,6 +202,43 @@ fn with_wait_an_end_that_no_replica_has_is_not_acknowledged() {
         assert!(!exists(&pair.replica, &session), "{kind}");
         two.until_up();
         assert_eq!(answered(|| two.open(&session)), Ok(None), "{kind}");
+    }
+}
+
+#[test]
+fn with_wait_a_node_goes_up_without_a_replica() {
+    for kind in server::kinds() {
+        let (primary, mut replica) = (Server::start(kind, &[]), Server::start(kind, &[]));
+        replica.replicate(&primary);
+        let site = Site::new(&primary);
+        let node = waiting(&site, &primary, 50);
+        // More than there is time for if they wait for a replica one after the other.
+        let signed_in = [(); 20].map(|()| {
+            let ended = node.verbs.create(b"").expect("the store is up");
+            assert_eq!(node.verbs.end(&ended.id), Ok(true), "{kind}");
+            let visitor = node.verbs.create(b"cart").expect("the store is up");
+            let signed_in = node.verbs.sign_in(&visitor.id, "ada");
+            signed_in.expect("the replica answers")
+        });
+        replica.kill();
+        until("the primary has no replica", || {
+            let info = primary.command(&["INFO", "replication"]);
+            info.contains("connected_slaves:0")
+        });
+        assert_eq!(node.verbs.end(&signed_in[0].id), Err(Error::Unreachable));
+        let fences = node.fences();
+        primary.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+        until("a fence", || node.fences() > fences);
+        node.until_up();
+        assert_eq!(node.cache.store_health().ends_queued, 1, "{kind}");
+        let opened = answered(|| node.open(&signed_in[1]));
+        assert_eq!(opened, Ok(Some(b"cart".to_vec())), "{kind}");
+        assert_eq!(answered(|| node.open(&signed_in[0])), Ok(None), "{kind}");
+        replica.start_again();
+        replica.replicate(&primary);
+        until("the queue is empty", || {
+            node.cache.store_health().ends_queued == 0
+        });
     }
 }
 
@@ -235,6 +268,16 @@ fn a_primary_without_the_replicas_that_it_must_have_is_given_up() {
         let opened = answered(|| node.open(&session));
         assert_eq!(opened, Ok(Some(b"cart".to_vec())), "{kind}");
     }
+}
+
+/// Starts a node whose ends and sign-ins wait for one replica.
+fn waiting(site: &Site, primary: &Server, millis: u64) -> Node {
+    let proxy = Proxy::start(primary.port());
+    let store = RedisStore::builder(&url(proxy.port()))
+        .wait(1, Duration::from_millis(millis))
+        .build()
+        .expect("valid settings");
+    site.over(store, proxy, |builder| builder)
 }
 
 fn created(one: &Node, two: &Node) -> IssuedSession {

@@ -119,6 +119,9 @@ impl Store for Network {
         batch: &'a [(SessionId, Duration)],
         not_after: ServerTime,
     ) -> BoxFuture<'a, Result<Vec<bool>, StoreError>> {
+        if self.state().is_full {
+            return Box::pin(async { Err(StoreError::Full) });
+        }
         let batch = batch.to_vec();
         self.send(move |store| Box::pin(async move { store.touch(&batch, not_after).await }))
     }
@@ -170,14 +173,14 @@ impl Store for Network {
         alias: NewAlias,
         not_after: ServerTime,
     ) -> BoxFuture<'_, Result<ServerTime, StoreError>> {
-        self.send(move |store| {
+        self.send_replicated(move |store| {
             Box::pin(async move { store.retire(id, expected, alias, not_after).await })
         })
     }
 
     fn end(&self, id: SessionId) -> BoxFuture<'_, Result<Ended, StoreError>> {
         self.ends(|ends| ends.send(id));
-        self.send(move |store| Box::pin(async move { store.end(id).await }))
+        self.send_replicated(move |store| Box::pin(async move { store.end(id).await }))
     }
 
     fn end_if_unchanged(
@@ -185,7 +188,9 @@ impl Store for Network {
         id: SessionId,
         expected: Version,
     ) -> BoxFuture<'_, Result<ServerTime, StoreError>> {
-        self.send(move |store| Box::pin(async move { store.end_if_unchanged(id, expected).await }))
+        self.send_replicated(move |store| {
+            Box::pin(async move { store.end_if_unchanged(id, expected).await })
+        })
     }
 
     fn user_ids(
@@ -200,7 +205,10 @@ impl Store for Network {
         &self,
         at_least: Option<ServerTime>,
     ) -> BoxFuture<'_, Result<ServerTime, StoreError>> {
-        self.send(move |store| Box::pin(async move { store.end_all(at_least).await }))
+        if self.state().loses_end_of_all {
+            return Box::pin(std::future::pending());
+        }
+        self.send_replicated(move |store| Box::pin(async move { store.end_all(at_least).await }))
     }
 
     fn revoke<'a>(
@@ -208,7 +216,7 @@ impl Store for Network {
         revocations: &'a [Revocation],
     ) -> BoxFuture<'a, Result<ServerTime, StoreError>> {
         let revocations = revocations.to_vec();
-        self.send(move |store| Box::pin(async move { store.revoke(&revocations).await }))
+        self.send_replicated(move |store| Box::pin(async move { store.revoke(&revocations).await }))
     }
 
     fn revocations(&self, cursor: u64) -> BoxFuture<'_, Result<RevocationPage, StoreError>> {
