@@ -108,13 +108,35 @@ impl Health {
 
     /// An attempt to connect failed. An earlier reason for the failure stays.
     pub(crate) fn failed(&self) {
-        lock(&self.0).decide();
+        let state = self.state();
+        self.set(state);
     }
 
+    /// Logs the first state, and each change.
     fn set(&self, state: StoreState) {
         let mut current = lock(&self.0);
-        current.state = state;
+        let is_new = !current.is_decided || current.state != state;
+        current.state = state.clone();
         current.decide();
+        drop(current);
+        if is_new {
+            state.log();
+        }
+    }
+}
+
+impl StoreState {
+    fn log(&self) {
+        match self {
+            Self::Up => tracing::info!("store of the sessions answers"),
+            Self::Down => tracing::warn!(
+                "store of the sessions does not answer; sessions in memory are opened until the \
+                 lease is over"
+            ),
+            Self::Incompatible(cause) => {
+                tracing::error!(%cause, "store of the sessions cannot be used with these settings");
+            }
+        }
     }
 }
 
