@@ -4,7 +4,7 @@ use std::{error, fmt, time::Duration};
 
 use crate::settings::MAX_PREFIX_LEN;
 
-/// Errors of the settings of a [`RedisStore`]. No text contains a password.
+/// Errors of the settings of a [`RedisStore`](crate::RedisStore). No text contains a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpenError {
