@@ -280,7 +280,8 @@ impl<const LEN: usize, W: Word> Chunk<'_, LEN, W> {
     #[inline(always)]
     fn word(&self, word: u32) -> &W {
         debug_assert!((word as usize) < LEN, "word {word} must be below {LEN}");
-        // All callers pass a smaller number. The remainder removes the bounds check from the hit path.
+        // All callers pass a smaller number. The remainder removes the bounds check from the hit
+        // path.
         &self.0[word as usize % LEN]
     }
 }

@@ -5,9 +5,9 @@
 //! ```
 //!
 //! Each entry with a user is in the list of its user's bucket. The aliases of a family are in the
-//! list of the family's bucket (`aliases`). Users that share a bucket are distinguished by their whole
-//! hash. The hash is keyed, so that an attacker cannot choose names that share a bucket. The number
-//! of buckets is fixed. The index does not know the time, nor the purpose of a walk.
+//! list of the family's bucket (`aliases`). Users that share a bucket are distinguished by their
+//! whole hash. The hash is keyed, so that an attacker cannot choose names that share a bucket. The
+//! number of buckets is fixed. The index does not know the time, nor the purpose of a walk.
 
 use core::iter;
 

@@ -378,8 +378,8 @@ impl Session {
         self.shared.state.lock()
     }
 
-    /// Runs `act` with the locked state. If `act` needs the admission hook, the hook is called while
-    /// the state is unlocked, and `act` runs again. Log lines are emitted after the unlock.
+    /// Runs `act` with the locked state. If `act` needs the admission hook, the hook is called
+    /// while the state is unlocked, and `act` runs again. Log lines are emitted after the unlock.
     pub(crate) fn store<R>(&self, mut act: impl FnMut(&mut State, &Request) -> R) -> R {
         let request = &self.shared.request;
         loop {

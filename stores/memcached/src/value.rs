@@ -117,8 +117,8 @@ impl Generations {
     ///
     /// A session that outlives an end has exactly the sequence of that end. Two ends that began at
     /// the same time have one count and different random halves, so a session that outlives one of
-    /// them does not outlive the other. An end that was forgotten counts for all users: it has ended
-    /// sessions that were created under a longer lifetime than the one that it was kept for.
+    /// them does not outlive the other. An end that was forgotten counts for all users: it has
+    /// ended sessions that were created under a longer lifetime than the one that it was kept for.
     pub(crate) fn permits(&self, user: &UserHash, stamp: &Stamp) -> bool {
         let user = user.to_bytes();
         let ended = self.ended.iter().find(|ended| ended.user == user);

@@ -1,7 +1,8 @@
 //! A connection, and the calls on it that the server did not answer.
 //!
 //! Owns their number. Invariant: a call counts if no answer arrived on its connection since it
-//! began, and if no `WAIT` before it may have delayed its answer. It does not know what a call does.
+//! began, and if no `WAIT` before it may have delayed its answer. It does not know what a call
+//! does.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},

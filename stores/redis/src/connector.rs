@@ -37,8 +37,8 @@ impl Connector {
         Self(Source::Sentinel(Box::new(Mutex::new(client))))
     }
 
-    /// Opens the connections concurrently. `on_push` receives the messages of the channel before any reply that
-    /// the server sends after them.
+    /// Opens the connections concurrently. `on_push` receives the messages of the channel before
+    /// any reply that the server sends after them.
     pub(crate) async fn connect(
         &self,
         timeout: Duration,

@@ -68,8 +68,8 @@ impl Scripts {
 
 /// An end frees memory, so it must run when there is none left. So must a retirement, which is
 /// repeated after a failover before the store is up, a revocation, which is the end of a token, and
-/// the heartbeat, on which the lease depends. A touch takes no memory, because the key has a time to
-/// live already. Without it, sessions in use would expire while the server is full.
+/// the heartbeat, on which the lease depends. A touch takes no memory, because the key has a time
+/// to live already. Without it, sessions in use would expire while the server is full.
 const ALLOW_OOM: &str = " flags=allow-oom";
 
 fn script(flags: &str, body: &str) -> Script {

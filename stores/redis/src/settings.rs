@@ -70,15 +70,16 @@ impl RedisStoreBuilder {
     }
 
     /// Makes ends, creations with a user and sign-ins wait until `replicas` replicas have them, for
-    /// at most `timeout`: at least 1 ms, and less than the `timeout` of the store. If fewer answer, the call fails as if the store were unreachable. An end
-    /// stays queued. This makes the loss of such a write by a failover less likely, not impossible.
+    /// at most `timeout`: at least 1 ms, and less than the `timeout` of the store. If fewer answer,
+    /// the call fails as if the store were unreachable. An end stays queued. This makes the loss of
+    /// such a write by a failover less likely, not impossible.
     pub fn wait(mut self, replicas: usize, timeout: Duration) -> Self {
         self.wait = Some(Wait { replicas, timeout });
         self
     }
 
-    /// Sets the certificate of the authority that signs the server's certificate, in PEM. Without it
-    /// those of the system are used. Needs a `rediss://` URL.
+    /// Sets the certificate of the authority that signs the server's certificate, in PEM. Without
+    /// it those of the system are used. Needs a `rediss://` URL.
     pub fn ca_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.certificates.ca = Some(pem.into());
         self

@@ -1,8 +1,8 @@
 //! The estimate of the server's time, from which writes get their bound.
 //!
-//! Owns the time of the last heartbeat's reply. Invariant: unless the server's clock goes back or is
-//! slower than that of this process, the estimate is no later than the server's time, because the
-//! server read its clock before the reply arrived. It does not know how the reply travelled.
+//! Owns the time of the last heartbeat's reply. Invariant: unless the server's clock goes back or
+//! is slower than that of this process, the estimate is no later than the server's time, because
+//! the server read its clock before the reply arrived. It does not know how the reply travelled.
 
 use std::{sync::Mutex, time::Duration};
 

@@ -116,11 +116,13 @@ impl Health {
     fn set(&self, state: StoreState) {
         let mut current = lock(&self.0);
         let is_new = !current.is_decided || current.state != state;
-        current.state = state.clone();
+        let new = is_new.then(|| state.clone());
+        current.state = state;
         current.decide();
+        // A subscriber may read the state.
         drop(current);
-        if is_new {
-            state.log();
+        if let Some(new) = new {
+            new.log();
         }
     }
 }
