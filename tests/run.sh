@@ -101,7 +101,7 @@ package memcached memcached || skip "the store on Memcached" "no memcached"
 # With longer histories of three nodes: SESSILE_RIG_OPERATIONS=50000 cargo test -p sessile-redis
 step "tests" cargo_tests --all-features
 step "lost updates over HTTP, at length" env SESSILE_CONTRACT_ROUNDS=100000 \
-    cargo test -p sessile-tower --all-features --test contract -- two_writers a_slow_request_keeps
+    cargo test --all-features --test contract -- two_writers a_slow_request_keeps
 step "examples in the docs" cargo test --doc --all-features
 step "builds without features" cargo check -p sessile -p sessile-web -p sessile-tower -p sessile-jwt --no-default-features
 # The tool reads the JSON of this version of rustdoc.
@@ -127,9 +127,8 @@ fi
 
 step "benchmarks and comparison build" cargo check --benches -p sessile -p bench
 
-step "prose and links" cargo test -p sessile --all-features --test repository
 # Their contents, and the README's program built from them. `cargo test` ignores this test.
-step "packages" cargo test -p sessile --all-features --test repository packages:: -- --ignored
+step "packages" cargo test --all-features --test repository packages:: -- --ignored
 
 # The shop's tests in a browser, which `cargo test` ignores.
 package chromium chromium
@@ -139,7 +138,7 @@ if ! has chromium; then
 elif ! has chromedriver; then
     skip "the shop in a browser" "no chromedriver"
 else
-    step "the shop in a browser" cargo test -p shop --test shop browser:: -- --ignored
+    step "the shop in a browser" cargo test --all-features --test shop browser:: -- --ignored
 fi
 
 # Extends the committed corpora, which the tests above replay. The fuzzer uses flags of nightly,
