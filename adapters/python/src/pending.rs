@@ -153,7 +153,7 @@ pub(crate) fn settle<T: Send + 'static>(
     settle_queued(py, false, work, finish)
 }
 
-/// The same for work of a session. `is_queued`: see [`Pending`].
+/// Starts the work of a session as [`settle`] does. `is_queued` is that of the [`Pending`].
 pub(crate) fn settle_queued<T: Send + 'static>(
     py: Python<'_>,
     is_queued: bool,

@@ -40,7 +40,7 @@ async def begin_save(redis: RedisServer, session: Session) -> asyncio.Task[None]
 def respond_with(cache: SessionCache, handler: Callable[[Session, Respond], Awaitable[None]]) -> tuple[bytes, list[Any]]:
     """Returns the cookie of a visitor, and the messages of their request.
 
-    A thread of its own runs the event loop, so that the test fails if the loop stands still.
+    Another thread runs the event loop, so that the test fails if the loop is blocked.
     """
     [cookie] = visitors(cache, 1)
     sent: list[Any] = []
@@ -62,7 +62,7 @@ def respond_with(cache: SessionCache, handler: Callable[[Session, Respond], Awai
     thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
     thread.start()
     thread.join(20)
-    assert not thread.is_alive(), "the event loop stands still"
+    assert not thread.is_alive(), "the event loop is blocked"
     return cookie, sent
 
 

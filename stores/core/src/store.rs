@@ -150,7 +150,8 @@ pub trait Store: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<UserIds, StoreError>>;
 
     /// Ends all sessions of a user that were created before, except one: for a store that does not
-    /// list them. No session lives longer than `lifetime`.
+    /// list them. `lifetime` is that of the cache. Sessions may have a longer one, of other nodes or
+    /// of an earlier setting.
     ///
     /// # Errors
     /// [`Unsupported`](StoreError::Unsupported), unless it is overridden.
@@ -186,7 +187,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Lists the revocations that have not expired, in pages: the first for the cursor 0, each
     /// other one for the `next` of the page before. A revocation that is recorded during the whole
-    /// listing is listed, whatever changes meanwhile.
+    /// listing is listed, whatever else changes.
     ///
     /// # Errors
     /// Those of [`revoke`](Self::revoke).

@@ -1,10 +1,12 @@
 //! Tiered caches with their threads and the time of the system.
 
+#[path = "support/log_lines.rs"]
+mod log_lines;
+
 use std::{
-    fmt,
     pin::pin,
     sync::{
-        Arc, Mutex, Weak,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
@@ -13,6 +15,7 @@ use std::{
 };
 
 use bytes::BytesMut;
+use log_lines::LogLines;
 use sessile::{CreateOptions, Error, KeyRing, SessionCache, SessionCacheBuilder};
 use sessile_store::{
     Abilities, BoxFuture, Created, Ended, Heartbeat, LookUp, MemoryStore, NewAlias, NewRecord,
@@ -267,44 +270,10 @@ fn a_cache_that_is_dropped_without_a_close_logs_the_ends_that_are_lost() {
         if is_closed {
             assert_eq!(cache.blocking().close(Duration::ZERO), 1);
         }
-        let warnings = Warnings::default();
-        tracing::subscriber::with_default(warnings.clone(), || drop(cache));
-        let texts = warnings.0.lock().expect("no panic");
+        let texts = LogLines::of(|| drop(cache));
         assert_eq!(texts.is_empty(), is_closed, "{texts:?}");
         assert!(texts.iter().all(|text| text.contains("unconfirmed=1")));
     }
-}
-
-/// Collects the events of one thread.
-#[derive(Clone, Default)]
-struct Warnings(Arc<Mutex<Vec<String>>>);
-
-impl tracing::Subscriber for Warnings {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target().starts_with("sessile_store")
-    }
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut text = String::new();
-        event.record(
-            &mut |field: &tracing::field::Field, value: &dyn fmt::Debug| {
-                text.push_str(&format!("{field}={value:?} "));
-            },
-        );
-        self.0.lock().expect("no panic").push(text);
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-    fn enter(&self, _: &tracing::span::Id) {}
-
-    fn exit(&self, _: &tracing::span::Id) {}
 }
 
 /// A store that fails with one error until it is opened.

@@ -340,8 +340,8 @@ class SessionCache:
         """Closes the connections to the store, after what is queued was sent.
 
         Returns the number of ends and revocations that the store has not confirmed after
-        ``deadline`` seconds. A later use connects again. Without a store it does nothing. The interpreter calls it when it
-        exits, and the middleware when the server shuts down.
+        ``deadline`` seconds. A later use connects again. Without a store it does nothing. The
+        interpreter calls it when it exits, and the middleware when the server shuts down.
         """
     def _open(self) -> None: ...
     def acreate(

@@ -125,34 +125,20 @@ class SessionMiddleware:
     ) -> None:
         name = _settings.cookie_name(session_cookie, cookie_name)
         max_age = _settings.age("max_age", max_age)
+        of_cache: dict[str, object] = {
+            "secret_key": secret_key,
+            "keys": keys,
+            "insecure_dev_key": insecure_dev_key,
+            "memory": memory,
+            "max_session_size": max_session_size,
+            "max_sessions_per_user": max_sessions_per_user,
+            "idle_timeout": idle_timeout,
+            "lifetime": lifetime,
+        }
         if cache is None:
-            cache = _settings.cache_for(
-                secret_key=secret_key,
-                keys=keys,
-                insecure_dev_key=insecure_dev_key,
-                memory=memory,
-                max_session_size=max_session_size,
-                max_sessions_per_user=max_sessions_per_user,
-                max_age=max_age,
-                idle_timeout=idle_timeout,
-                lifetime=lifetime,
-                cookie_name=name,
-                store=store,
-            )
+            cache = _settings.cache_for(**of_cache, max_age=max_age, cookie_name=name, store=store)
         else:
-            _settings.check_beside_cache(
-                cache,
-                name[1],
-                store=store or None,
-                secret_key=secret_key,
-                keys=keys,
-                insecure_dev_key=insecure_dev_key,
-                memory=memory,
-                max_session_size=max_session_size,
-                max_sessions_per_user=max_sessions_per_user,
-                idle_timeout=idle_timeout,
-                lifetime=lifetime,
-            )
+            _settings.check_beside_cache(cache, name[1], store=store or None, **of_cache)
         if accept_starlette_cookies is not None:
             warnings.warn(
                 "`accept_starlette_cookies` is set: a cookie that Starlette signed is accepted, even if its user has "

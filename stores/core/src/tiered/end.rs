@@ -13,6 +13,7 @@ use super::{
     inner::Inner,
     metrics::Verb,
     open::MAX_HOPS,
+    queued_ends::PIPELINED,
 };
 use crate::{
     environment::join_all,
@@ -461,6 +462,3 @@ impl Drop for ReleaseAll {
         self.inner.ends.release_all(self.number);
     }
 }
-
-/// The number of ends that are sent without waiting for each other.
-const PIPELINED: usize = 64;

@@ -108,8 +108,7 @@ impl Health {
 
     /// An attempt to connect failed. An earlier reason for the failure stays.
     pub(crate) fn failed(&self) {
-        let state = self.state();
-        self.set(state);
+        self.set(self.state());
     }
 
     /// Logs the first state, and each change.

@@ -118,4 +118,4 @@ pub(super) fn is_executed<T>(result: &Result<T, StoreError>) -> bool {
 }
 
 /// The number of calls that do not wait for each other.
-const PIPELINED: usize = 64;
+pub(super) const PIPELINED: usize = 64;

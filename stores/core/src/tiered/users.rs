@@ -17,7 +17,7 @@ use super::{
     fetched::{Fetched, Found},
     inner::Inner,
     metrics::Verb,
-    queued_ends::{call_each, is_executed},
+    queued_ends::{PIPELINED, call_each, is_executed},
 };
 use crate::{
     environment::join_all,
@@ -277,5 +277,3 @@ fn continued(old: &Fetched, life_left: Duration, is_renewed: bool) -> Lifetime {
 
 /// The number of times that a sign-in is tried while other requests save to the session.
 const MAX_ATTEMPTS: usize = 4;
-/// The number of calls that do not wait for each other.
-const PIPELINED: usize = 64;

@@ -8,6 +8,8 @@ mod ablations;
 mod checks;
 mod executor;
 mod known_ends;
+#[path = "../support/log_lines.rs"]
+mod log_lines;
 mod model;
 mod network;
 mod outages;

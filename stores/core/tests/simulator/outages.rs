@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use sessile::{Error, SessionId};
 use sessile_store::{Revocation, Store, StoreState, record::Record};
 
-use crate::scenarios::Cluster;
+use crate::{log_lines::LogLines, scenarios::Cluster};
 
 fn end(cluster: &Cluster, node: usize, id: SessionId) -> Result<bool, Error> {
     let cache = cluster.nodes[node].clone();
@@ -81,6 +81,20 @@ fn a_comparison_in_flight_does_not_open_a_session_that_ended_with_all() {
     let opened = opened.lock().expect("no panic").take();
     assert!(matches!(opened, Some(Ok(None))), "{opened:?}");
     assert_eq!(cluster.networks[0].revalidations(), before + 1);
+}
+
+#[test]
+fn a_store_that_stops_and_answers_again_is_logged_once_each() {
+    let cluster = Cluster::new(1);
+    let lines = LogLines::of(|| {
+        cluster.networks[0].refuse(true);
+        cluster.networks[0].cut_channel();
+        cluster.pass(20_000);
+        cluster.networks[0].refuse(false);
+        cluster.pass(20_000);
+    });
+    let levels: Vec<_> = lines.iter().map(|line| line.split(' ').next()).collect();
+    assert_eq!(levels, [Some("WARN"), Some("INFO")], "{lines:?}");
 }
 
 #[test]
