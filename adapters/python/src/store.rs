@@ -69,11 +69,10 @@ impl StoreSettings {
             let span: Option<f64> = given.getattr(name)?.extract()?;
             span.map(|span| seconds(name, span)).transpose()
         };
-        let timeout = span("timeout")?;
         Ok(Self {
-            server: Server::of(given, timeout)?,
+            server: Server::of(given)?,
             lease: span("lease")?,
-            timeout,
+            timeout: span("timeout")?,
             stale_while_down: span("stale_while_down")?.unwrap_or_default(),
             encrypt: given.getattr("encrypt")?.extract()?,
             has_secret_key: false,
@@ -117,10 +116,10 @@ fn warning(cache: &TieredCache, redis: Option<&RedisStore>) -> Option<String> {
 }
 
 impl Server {
-    fn of(given: &Bound<'_, PyAny>, timeout: Option<Duration>) -> PyResult<Self> {
+    fn of(given: &Bound<'_, PyAny>) -> PyResult<Self> {
         Ok(match given.get_type().name()?.to_str()? {
-            "MemcachedStore" => Self::Memcached(memcached(given, timeout)?),
-            _ => Self::Redis(Box::new(redis(given, timeout)?)),
+            "MemcachedStore" => Self::Memcached(memcached(given)?),
+            _ => Self::Redis(Box::new(redis(given)?)),
         })
     }
 
@@ -149,30 +148,21 @@ impl Server {
     }
 }
 
-fn memcached(
-    given: &Bound<'_, PyAny>,
-    timeout: Option<Duration>,
-) -> PyResult<MemcachedStoreBuilder> {
+fn memcached(given: &Bound<'_, PyAny>) -> PyResult<MemcachedStoreBuilder> {
     let url: String = given.getattr("url")?.extract()?;
     let mut memcached = MemcachedStore::builder(&url);
     if let Some(prefix) = given.getattr("prefix")?.extract::<Option<String>>()? {
         memcached = memcached.prefix(prefix);
     }
-    if let Some(timeout) = timeout {
-        memcached = memcached.timeout(timeout);
-    }
     Ok(memcached)
 }
 
-fn redis(given: &Bound<'_, PyAny>, timeout: Option<Duration>) -> PyResult<RedisStoreBuilder> {
+fn redis(given: &Bound<'_, PyAny>) -> PyResult<RedisStoreBuilder> {
     let text = |name: &str| given.getattr(name)?.extract::<Option<String>>();
     let url: String = given.getattr("url")?.extract()?;
     let mut redis = RedisStore::builder(&url);
     if let Some(prefix) = text("prefix")? {
         redis = redis.prefix(prefix);
-    }
-    if let Some(timeout) = timeout {
-        redis = redis.timeout(timeout);
     }
     if let Some((replicas, span)) = given.getattr("wait")?.extract::<Option<(usize, f64)>>()? {
         redis = redis.wait(replicas, seconds("wait", span)?);

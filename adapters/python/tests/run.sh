@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Checks the package for Python. The wheel is installed into a separate virtual environment for each CPython from 3.10
-# that is found, and tested there. Steps whose tools are missing are skipped, with a message. The last line is
-# "N passed, N failed, N skipped", counted in steps. Exits with 1 if a step failed.
+# Checks the package for Python. The wheel is installed into a separate virtual environment for each
+# CPython from 3.10 that is found, and tested there. Steps whose tools are missing are skipped, with
+# a message. The last line is "N passed, N failed, N skipped", counted in steps. Exits with 1 if a
+# step failed.
 set -u -o pipefail
 cd "$(dirname "$0")/.."
 SESSILE_README=$(cd ../.. && pwd)/README.md

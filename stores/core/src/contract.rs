@@ -50,7 +50,7 @@ impl Contract {
     /// If the store violates the contract.
     pub async fn check_all(&self) {
         let collector = Arc::new(Collector::default());
-        let mut watch = self.store.watch(collector.clone());
+        let mut watch = self.store.watch(collector.clone(), Duration::from_secs(5));
         let mut checks = pin!(self.checks(&collector));
         poll_fn(|context| {
             if let Poll::Ready(error) = watch.as_mut().poll(context) {

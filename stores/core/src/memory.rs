@@ -328,7 +328,7 @@ impl Store for MemoryStore {
         })
     }
 
-    fn watch(&self, sink: Arc<dyn Sink>) -> BoxFuture<'_, StoreError> {
+    fn watch(&self, sink: Arc<dyn Sink>, _: Duration) -> BoxFuture<'_, StoreError> {
         Box::pin(async move {
             let (sender, lost) = oneshot::channel();
             let watch = Watch::register(self, sink, sender);

@@ -200,10 +200,13 @@ pub trait Store: Send + Sync + 'static {
     /// then forwards every change until the channel is lost, which ends the future. Dropping the
     /// future closes the connection. At most one watch runs at a time.
     ///
+    /// Each step until the subscription takes at most `timeout`. The caller bounds all other calls:
+    /// it drops their futures.
+    ///
     /// # Errors
     /// [`Unreachable`](StoreError::Unreachable) if the channel is lost or cannot be opened, and
     /// [`Incompatible`](StoreError::Incompatible) if another attempt fails too.
-    fn watch(&self, sink: Arc<dyn Sink>) -> BoxFuture<'_, StoreError>;
+    fn watch(&self, sink: Arc<dyn Sink>, timeout: Duration) -> BoxFuture<'_, StoreError>;
 
     /// Sends a heartbeat on the connection of the watch, and proposes what the store records if it
     /// has none. The future resolves only after the sink received every change that arrived before

@@ -216,7 +216,7 @@ macro_rules! unreachable_store {
             fn end_if_unchanged(&self, _: SessionId, _: Version) -> Answer<'_, ServerTime> { none() }
             fn user_ids(&self, _: UserHash, _: Option<ServerTime>) -> Answer<'_, UserIds> { none() }
             fn end_all(&self, _: Option<ServerTime>) -> Answer<'_, ServerTime> { none() }
-            fn watch(&self, _: Arc<dyn Sink>) -> BoxFuture<'_, StoreError> {
+            fn watch(&self, _: Arc<dyn Sink>, _: Duration) -> BoxFuture<'_, StoreError> {
                 Box::pin(async { StoreError::Unreachable("down".into()) })
             }
             fn heartbeat<'a>(&'a self, _: &'a Proposal) -> Answer<'a, Heartbeat> { none() }

@@ -396,9 +396,9 @@ impl Store for Gate {
         self.store.end_all(at_least)
     }
 
-    fn watch(&self, sink: Arc<dyn Sink>) -> BoxFuture<'_, StoreError> {
+    fn watch(&self, sink: Arc<dyn Sink>, timeout: Duration) -> BoxFuture<'_, StoreError> {
         if self.is_open.load(Ordering::Relaxed) {
-            return self.store.watch(sink);
+            return self.store.watch(sink, timeout);
         }
         Box::pin(async { self.error.clone() })
     }

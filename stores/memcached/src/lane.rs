@@ -1,12 +1,9 @@
 //! A connection that is opened when it is needed, and again after it was closed.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sessile_store::StoreError;
-use tokio::{net::TcpStream, sync::Notify, time::timeout};
+use tokio::{net::TcpStream, sync::Notify};
 
 use crate::{
     connection::Connection,
@@ -16,38 +13,31 @@ use crate::{
 /// One connection to the server at a time.
 pub(crate) struct Lane {
     address: String,
-    timeout: Duration,
     connection: Mutex<Option<Connection>>,
     /// Held while a connection is opened, so that calls open only one.
     opening: tokio::sync::Mutex<()>,
 }
 
 impl Lane {
-    pub(crate) fn new(address: &str, timeout: Duration) -> Self {
+    pub(crate) fn new(address: &str) -> Self {
         Self {
             address: address.to_owned(),
-            timeout,
             connection: Mutex::default(),
             opening: tokio::sync::Mutex::default(),
         }
     }
 
-    /// Sends commands and waits for their replies. A call that takes too long closes the
+    /// Sends commands and waits for their replies. A caller that stops waiting closes the
     /// connection.
     pub(crate) async fn call(&self, commands: &Commands) -> Result<Vec<Reply>, StoreError> {
-        let call = async {
-            let connection = self.connection().await?;
-            connection.call(commands).await
-        };
-        timeout(self.timeout, call).await.map_err(|_| too_slow())?
+        let connection = self.connection().await?;
+        connection.call(commands).await
     }
 
     /// Opens a connection in place of the current one.
     pub(crate) async fn open(&self, lost: Arc<Notify>) -> Result<Connection, StoreError> {
         self.close();
-        let connecting = TcpStream::connect(&self.address);
-        let socket = timeout(self.timeout, connecting).await;
-        let socket = socket.map_err(|_| too_slow())?.map_err(|error| {
+        let socket = TcpStream::connect(&self.address).await.map_err(|error| {
             let text = format!("the connection failed ({})", error.kind());
             StoreError::Unreachable(text.into())
         })?;
@@ -56,11 +46,6 @@ impl Lane {
         let connection = Connection::start(socket, lost);
         *self.slot() = Some(connection.clone());
         Ok(connection)
-    }
-
-    /// Returns the time that a call may take.
-    pub(crate) fn timeout(&self) -> Duration {
-        self.timeout
     }
 
     /// Returns the connection, if there is one.
@@ -93,8 +78,4 @@ impl Lane {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn too_slow() -> StoreError {
-    StoreError::Unreachable("the server did not answer in time".into())
 }

@@ -48,7 +48,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use sessile_store::{ServerTime, StoreError};
@@ -113,8 +113,8 @@ impl MemcachedStore {
         self.state(|state| state.is_open)
     }
 
-    pub(crate) fn new(address: &str, keys: Keys, timeout: Duration) -> Self {
-        let lane = || Lane::new(address, timeout);
+    pub(crate) fn new(address: &str, keys: Keys) -> Self {
+        let lane = || Lane::new(address);
         Self(Arc::new(Inner {
             keys,
             channel: lane(),

@@ -1,6 +1,6 @@
 //! Settings of a store: its URL, and those that are not part of the URL.
 
-use std::{error, fmt, time::Duration};
+use std::{error, fmt};
 
 use crate::{
     MemcachedStore,
@@ -13,7 +13,6 @@ use crate::{
 pub struct MemcachedStoreBuilder {
     url: String,
     prefix: String,
-    timeout: Duration,
 }
 
 /// Errors of the settings of a [`MemcachedStore`]. No text contains a password.
@@ -37,15 +36,6 @@ pub enum OpenError {
         /// The maximum length, in bytes.
         max: usize,
     },
-    /// `timeout` is out of range.
-    Timeout {
-        /// The setting.
-        given: Duration,
-        /// The minimum.
-        min: Duration,
-        /// The maximum.
-        max: Duration,
-    },
 }
 
 impl MemcachedStoreBuilder {
@@ -53,7 +43,6 @@ impl MemcachedStoreBuilder {
         Self {
             url: url.to_owned(),
             prefix: "sessile".to_owned(),
-            timeout: Duration::from_millis(500),
         }
     }
 
@@ -61,16 +50,6 @@ impl MemcachedStoreBuilder {
     /// unless set. Applications with different prefixes share a server and no session.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
-        self
-    }
-
-    /// Sets the time that a call to the server may take, 10 ms to 60 s; 500 ms unless set. A call
-    /// that takes longer closes its connection.
-    ///
-    /// The `timeout` of the tiered cache bounds each call too; the shorter of the two applies. Set
-    /// both.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
         self
     }
 
@@ -87,16 +66,9 @@ impl MemcachedStoreBuilder {
                 max: MAX_PREFIX_LEN,
             });
         }
-        if !(MIN_TIMEOUT..=MAX_TIMEOUT).contains(&self.timeout) {
-            return Err(OpenError::Timeout {
-                given: self.timeout,
-                min: MIN_TIMEOUT,
-                max: MAX_TIMEOUT,
-            });
-        }
         let address = address(&self.url)?;
         let keys = Keys::new(&self.prefix);
-        Ok(MemcachedStore::new(&address, keys, self.timeout))
+        Ok(MemcachedStore::new(&address, keys))
     }
 }
 
@@ -170,12 +142,6 @@ impl fmt::Display for OpenError {
                  keys have at most 250 bytes, got {} bytes: {given:?}",
                 given.len()
             ),
-            Self::Timeout { given, min, max } => {
-                write!(
-                    f,
-                    "`timeout` must be between {min:?} and {max:?}, got {given:?}"
-                )
-            }
         }
     }
 }
@@ -186,13 +152,9 @@ impl fmt::Debug for MemcachedStoreBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemcachedStoreBuilder")
             .field("prefix", &self.prefix)
-            .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
 }
-
-const MIN_TIMEOUT: Duration = Duration::from_millis(10);
-const MAX_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
@@ -258,7 +220,5 @@ mod tests {
         }
         let longest = "p".repeat(MAX_PREFIX_LEN);
         assert!(url("memcached://one").prefix(longest).build().is_ok());
-        let text = error(url("memcached://one").timeout(Duration::from_secs(61)));
-        assert_eq!(text, "`timeout` must be between 10ms and 60s, got 61s");
     }
 }

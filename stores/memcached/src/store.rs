@@ -191,8 +191,8 @@ impl Store for MemcachedStore {
         Box::pin(self.end_all_sessions(at_least))
     }
 
-    fn watch(&self, sink: Arc<dyn Sink>) -> BoxFuture<'_, StoreError> {
-        Box::pin(watch::watch(self, sink))
+    fn watch(&self, sink: Arc<dyn Sink>, timeout: Duration) -> BoxFuture<'_, StoreError> {
+        Box::pin(watch::watch(self, sink, timeout))
     }
 
     fn heartbeat<'a>(

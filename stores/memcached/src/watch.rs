@@ -1,7 +1,7 @@
 //! The watch: connects, checks the server, and waits until the connection is lost. And the
 //! heartbeats, which keep what the nodes have in common.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sessile_store::{Change, Heartbeat, Proposal, Sink, StoreError};
 use tokio::sync::Notify;
@@ -17,11 +17,18 @@ use crate::{
 };
 
 /// Runs until the connection is lost, and returns why.
-pub(crate) async fn watch(store: &MemcachedStore, sink: Arc<dyn Sink>) -> StoreError {
+pub(crate) async fn watch(
+    store: &MemcachedStore,
+    sink: Arc<dyn Sink>,
+    timeout: Duration,
+) -> StoreError {
     let lost = Arc::new(Notify::new());
     let guard = Disconnect(store);
-    if let Err(error) = start(store, Arc::clone(&lost)).await {
-        return error;
+    let started = tokio::time::timeout(timeout, start(store, Arc::clone(&lost))).await;
+    match started {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return error,
+        Err(_) => return StoreError::Unreachable("no answer in time".into()),
     }
     sink.change(Change::Subscribed);
     lost.notified().await;
@@ -47,11 +54,7 @@ async fn start(store: &MemcachedStore, lost: Arc<Notify>) -> Result<(), StoreErr
     store.0.reads.close();
     store.0.writes.close();
     let connection = store.0.channel.open(lost).await?;
-    let checking = check_server(&connection);
-    let limit = store.0.channel.timeout();
-    let checked = tokio::time::timeout(limit, checking).await;
-    let (version, max_item_len) =
-        checked.map_err(|_| StoreError::Unreachable("the server did not answer".into()))??;
+    let (version, max_item_len) = check_server(&connection).await?;
     store.state(|state| {
         state.is_open = true;
         state.version = Some(version);

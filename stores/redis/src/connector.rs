@@ -38,7 +38,8 @@ impl Connector {
     }
 
     /// Opens the connections concurrently. `on_push` receives the messages of the channel before
-    /// any reply that the server sends after them.
+    /// any reply that the server sends after them. `timeout` bounds the time to connect. The callers
+    /// bound their calls.
     pub(crate) async fn connect(
         &self,
         timeout: Duration,
@@ -51,7 +52,7 @@ impl Connector {
         };
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(timeout))
-            .set_response_timeout(Some(timeout));
+            .set_response_timeout(None);
         let with_push = config.clone().set_push_sender(move |push| {
             on_push(push);
             Ok::<_, redis::aio::SendError>(())

@@ -32,7 +32,7 @@ mod watch;
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use redis::{
@@ -59,7 +59,6 @@ pub struct RedisStore(Arc<Inner>);
 struct Inner {
     connector: Connector,
     keys: Keys,
-    timeout: Duration,
     wait: Option<Wait>,
     state: Mutex<State>,
 }
@@ -140,16 +139,10 @@ impl RedisStore {
         }
     }
 
-    pub(crate) fn new(
-        connector: Connector,
-        keys: Keys,
-        timeout: Duration,
-        wait: Option<Wait>,
-    ) -> Self {
+    pub(crate) fn new(connector: Connector, keys: Keys, wait: Option<Wait>) -> Self {
         Self(Arc::new(Inner {
             connector,
             keys,
-            timeout,
             wait,
             state: Mutex::default(),
         }))

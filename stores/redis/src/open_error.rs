@@ -24,16 +24,7 @@ pub enum OpenError {
         /// The setting.
         given: String,
     },
-    /// `timeout` is out of range.
-    Timeout {
-        /// The setting.
-        given: Duration,
-        /// The minimum.
-        min: Duration,
-        /// The maximum.
-        max: Duration,
-    },
-    /// `wait` names no replica, or takes less than `min`, or not less than `timeout`.
+    /// `wait` names no replica, or takes less than `min`.
     Wait {
         /// The number of replicas.
         replicas: usize,
@@ -41,8 +32,6 @@ pub enum OpenError {
         given: Duration,
         /// The minimum.
         min: Duration,
-        /// The limit: the `timeout` of the store.
-        max: Duration,
     },
     /// A certificate cannot be used.
     Certificate {
@@ -62,21 +51,14 @@ impl fmt::Display for OpenError {
                 "`prefix` must be 1 to {MAX_PREFIX_LEN} printable ASCII characters without spaces \
                  and braces, got {given:?}"
             ),
-            Self::Timeout { given, min, max } => {
-                write!(
-                    f,
-                    "`timeout` must be between {min:?} and {max:?}, got {given:?}"
-                )
-            }
             Self::Wait {
                 replicas,
                 given,
                 min,
-                max,
             } => write!(
                 f,
-                "`wait` must name at least 1 replica and take at least {min:?} and less than \
-                 {max:?} (`timeout`), got {replicas} replicas and {given:?}"
+                "`wait` must name at least 1 replica and take at least {min:?}, got {replicas} \
+                 replicas and {given:?}"
             ),
             Self::Certificate { reason } => write!(f, "a certificate cannot be used: {reason}"),
         }

@@ -21,7 +21,6 @@ use crate::{
 pub struct RedisStoreBuilder {
     url: String,
     prefix: String,
-    timeout: Duration,
     wait: Option<Wait>,
     certificates: Certificates,
     sentinel_login: Option<(String, String)>,
@@ -45,7 +44,6 @@ impl RedisStoreBuilder {
         Self {
             url: url.to_owned(),
             prefix: "sessile".to_owned(),
-            timeout: Duration::from_millis(500),
             wait: None,
             certificates: Certificates::default(),
             sentinel_login: None,
@@ -60,19 +58,10 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Sets the time that a call to the server may take, 10 ms to 60 s; 500 ms unless set.
-    ///
-    /// The `timeout` of the tiered cache bounds each call too; the shorter of the two applies. Set
-    /// both.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
-    }
-
     /// Makes ends, creations with a user and sign-ins wait until `replicas` replicas have them, for
-    /// at most `timeout`: at least 1 ms, and less than the `timeout` of the store. If fewer answer,
-    /// the call fails as if the store were unreachable. An end stays queued. This makes the loss of
-    /// such a write by a failover less likely, not impossible.
+    /// at most `timeout`: at least 1 ms, and less than the `timeout` of the tiered cache, which checks
+    /// this. If fewer answer, the call fails as if the store were unreachable. An end stays queued.
+    /// This makes the loss of such a write by a failover less likely, not impossible.
     pub fn wait(mut self, replicas: usize, timeout: Duration) -> Self {
         self.wait = Some(Wait { replicas, timeout });
         self
@@ -110,7 +99,7 @@ impl RedisStoreBuilder {
         self.check()?;
         let connector = self.connector()?;
         let keys = Keys::new(&self.prefix);
-        Ok(RedisStore::new(connector, keys, self.timeout, self.wait))
+        Ok(RedisStore::new(connector, keys, self.wait))
     }
 
     fn check(&self) -> Result<(), OpenError> {
@@ -120,22 +109,13 @@ impl RedisStoreBuilder {
             let given = self.prefix.clone();
             return Err(OpenError::Prefix { given });
         }
-        if !(MIN_TIMEOUT..=MAX_TIMEOUT).contains(&self.timeout) {
-            return Err(OpenError::Timeout {
-                given: self.timeout,
-                min: MIN_TIMEOUT,
-                max: MAX_TIMEOUT,
-            });
-        }
         // `WAIT` without a time has no limit.
-        let times = MIN_WAIT..self.timeout;
-        let fits = |wait: &Wait| wait.replicas > 0 && times.contains(&wait.timeout);
+        let fits = |wait: &Wait| wait.replicas > 0 && wait.timeout >= MIN_WAIT;
         match self.wait {
             Some(wait) if !fits(&wait) => Err(OpenError::Wait {
                 replicas: wait.replicas,
                 given: wait.timeout,
                 min: MIN_WAIT,
-                max: self.timeout,
             }),
             _ => Ok(()),
         }
@@ -310,15 +290,12 @@ impl fmt::Debug for RedisStoreBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStoreBuilder")
             .field("prefix", &self.prefix)
-            .field("timeout", &self.timeout)
             .field("wait", &self.wait)
             .finish_non_exhaustive()
     }
 }
 
 pub(crate) const MAX_PREFIX_LEN: usize = 64;
-const MIN_TIMEOUT: Duration = Duration::from_millis(10);
-const MAX_TIMEOUT: Duration = Duration::from_secs(60);
 const MIN_WAIT: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
@@ -383,10 +360,6 @@ mod tests {
             (local().prefix("a{b}"), r#"got "a{b}""#),
             (local().prefix("ü"), "printable ASCII characters"),
             (
-                local().timeout(Duration::ZERO),
-                "`timeout` must be between 10ms and 60s, got 0ns",
-            ),
-            (
                 local().ca_certificate("x"),
                 "certificates need a `rediss://` URL",
             ),
@@ -399,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_names_a_replica_and_takes_a_time_below_the_timeout() {
+    fn a_wait_names_a_replica_and_takes_a_time() {
         let wait = |replicas, micros| {
             let span = Duration::from_micros(micros);
             url("redis://127.0.0.1").wait(replicas, span)
@@ -409,16 +382,11 @@ mod tests {
             (0, 1_000, "0 replicas and 1ms"),
             (1, 0, "1 replicas and 0ns"),
             (1, 999, "1 replicas and 999µs"),
-            (1, 500_000, "1 replicas and 500ms"),
-            (1, 1_000_000, "1 replicas and 1s"),
         ] {
-            let text = "`wait` must name at least 1 replica and take at least 1ms and less than \
-                        500ms (`timeout`), got";
+            let text = "`wait` must name at least 1 replica and take at least 1ms, got";
             assert_eq!(error(wait(replicas, micros)), format!("{text} {got}"));
         }
-        for micros in [1_000, 499_999] {
-            assert!(wait(1, micros).build().is_ok(), "{micros}");
-        }
+        assert!(wait(1, 1_000).build().is_ok());
     }
 
     #[test]

@@ -296,8 +296,8 @@ impl Store for RedisStore {
         })
     }
 
-    fn watch(&self, sink: Arc<dyn Sink>) -> BoxFuture<'_, StoreError> {
-        Box::pin(watch::watch(self, sink))
+    fn watch(&self, sink: Arc<dyn Sink>, timeout: Duration) -> BoxFuture<'_, StoreError> {
+        Box::pin(watch::watch(self, sink, timeout))
     }
 
     fn heartbeat<'a>(

@@ -1,7 +1,7 @@
 //! The watch: connects, subscribes to all partitions and forwards what is published, until the
 //! connections are lost.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use redis::{PushInfo, PushKind, RedisResult, Value, aio::MultiplexedConnection};
 use sessile_store::{Change, Sink, StoreError};
@@ -9,14 +9,18 @@ use tokio::sync::Notify;
 
 use crate::{
     Link, RedisStore, connector::Connections, error::setup_error, keys::Keys, scripts::SCRIPTS,
-    server::ServerInfo,
+    server::ServerInfo, settings::Wait,
 };
 
 /// Runs until the connections are lost, and returns why.
-pub(crate) async fn watch(store: &RedisStore, sink: Arc<dyn Sink>) -> StoreError {
+pub(crate) async fn watch(
+    store: &RedisStore,
+    sink: Arc<dyn Sink>,
+    timeout: Duration,
+) -> StoreError {
     let lost = Arc::new(Notify::new());
     let guard = Disconnect(store);
-    if let Err(error) = start(store, sink.clone(), lost.clone()).await {
+    if let Err(error) = start(store, sink.clone(), lost.clone(), timeout).await {
         return error;
     }
     sink.change(Change::Subscribed);
@@ -38,8 +42,10 @@ async fn start(
     store: &RedisStore,
     sink: Arc<dyn Sink>,
     lost: Arc<Notify>,
+    timeout: Duration,
 ) -> Result<(), StoreError> {
     let inner = &store.0;
+    check_wait(inner.wait, timeout)?;
     let forward = Forward {
         keys: inner.keys.clone(),
         sink,
@@ -47,26 +53,42 @@ async fn start(
     };
     let connecting = inner
         .connector
-        .connect(inner.timeout, inner.wait.is_some(), move |push| {
+        .connect(timeout, inner.wait.is_some(), move |push| {
             forward.push(&push);
         });
     let mut connections = connecting.await.map_err(|error| setup_error(&error))?;
-    check_server(store, &mut connections).await?;
-    load_scripts(&mut connections.reads.client)
-        .await
-        .map_err(|error| setup_error(&error))?;
-    subscribe(&inner.keys, &mut connections.channel.client)
-        .await
-        .map_err(|error| setup_error(&error))?;
+    let Connections { channel, reads, .. } = &mut connections;
+    let server = within(timeout, ServerInfo::ask(&mut reads.client)).await?;
+    check_server(store, &server)?;
+    within(timeout, load_scripts(&mut reads.client)).await?;
+    within(timeout, subscribe(&inner.keys, &mut channel.client)).await?;
     let link = Link { connections, lost };
     store.state(|state| state.link = Some(Arc::new(link)));
     Ok(())
 }
 
-async fn check_server(store: &RedisStore, connections: &mut Connections) -> Result<(), StoreError> {
-    let server = ServerInfo::ask(&mut connections.reads.client)
-        .await
-        .map_err(|error| setup_error(&error))?;
+/// Rejects a `WAIT` that would never end in time.
+fn check_wait(wait: Option<Wait>, timeout: Duration) -> Result<(), StoreError> {
+    match wait {
+        Some(Wait { timeout: given, .. }) if given >= timeout => {
+            let text = format!("`wait` must take less than {timeout:?} (`timeout`), got {given:?}");
+            Err(StoreError::Incompatible(text.into()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Waits for a reply, for at most the timeout.
+async fn within<T>(
+    timeout: Duration,
+    reply: impl Future<Output = RedisResult<T>>,
+) -> Result<T, StoreError> {
+    let reply = tokio::time::timeout(timeout, reply).await;
+    let reply = reply.map_err(|_| StoreError::Unreachable("no answer in time".into()))?;
+    reply.map_err(|error| setup_error(&error))
+}
+
+fn check_server(store: &RedisStore, server: &ServerInfo) -> Result<(), StoreError> {
     if let Some(problem) = server.problem() {
         return Err(StoreError::Incompatible(problem.into()));
     }

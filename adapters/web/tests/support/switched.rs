@@ -300,10 +300,10 @@ impl Store for Switched {
         })
     }
 
-    fn watch(&self, sink: Arc<dyn Sink>) -> BoxFuture<'_, StoreError> {
+    fn watch(&self, sink: Arc<dyn Sink>, timeout: Duration) -> BoxFuture<'_, StoreError> {
         Box::pin(async move {
             match self.check() {
-                Ok(()) => self.memory.watch(sink).await,
+                Ok(()) => self.memory.watch(sink, timeout).await,
                 Err(error) => error,
             }
         })

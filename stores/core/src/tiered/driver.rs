@@ -222,7 +222,8 @@ impl Driver {
                 inner: Arc::clone(&inner),
                 watch,
             });
-            let ended = race(closed, inner.store.watch(sink)).await;
+            let watching = inner.store.watch(sink, inner.settings.timeout);
+            let ended = race(closed, watching).await;
             match ended {
                 First::Left(_) => {}
                 First::Right(StoreError::Incompatible(cause)) => {

@@ -260,7 +260,7 @@ impl Network {
         watch <= self.state().broken
     }
 
-    async fn watch(self, sink: Arc<dyn Sink>) -> StoreError {
+    async fn watch(self, sink: Arc<dyn Sink>, timeout: Duration) -> StoreError {
         let world = self.0.world.clone();
         let delay = world.random(|random| random.millis(0, SLOWEST_MESSAGE));
         world.sleep(delay).await;
@@ -278,7 +278,7 @@ impl Network {
             sink,
         });
         let cut = self.0.cut.notified();
-        let ended = self.0.store.watch(channel);
+        let ended = self.0.store.watch(channel, timeout);
         tokio::select! {
             biased;
             () = cut => {}

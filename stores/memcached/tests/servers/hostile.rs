@@ -25,8 +25,7 @@ fn fake(answer: impl Fn(&str) -> Vec<u8> + Clone + Send + 'static) -> MemcachedS
         }
     });
     let url = format!("memcached://127.0.0.1:{port}");
-    let store = MemcachedStore::builder(&url).timeout(Duration::from_millis(200));
-    store.build().expect("valid settings")
+    MemcachedStore::open(&url).expect("a valid URL")
 }
 
 fn serve(mut socket: TcpStream, answer: &impl Fn(&str) -> Vec<u8>) {

@@ -67,8 +67,7 @@ impl History {
         let patience = Duration::from_secs(5);
         let nodes = [(); 3].map(|()| {
             let proxy = Proxy::start(server.port());
-            let store = RedisStore::builder(&url(proxy.port())).timeout(patience);
-            let store = store.build().expect("valid settings");
+            let store = RedisStore::open(&url(proxy.port())).expect("a valid URL");
             site.over(store, proxy, |builder| builder.timeout(patience))
         });
         Self {

@@ -17,8 +17,7 @@ pub async fn check(store: RedisStore) {
 async fn every_server_keeps_the_contract() {
     for kind in server::kinds() {
         let server = Server::start(kind, &[]);
-        let patient = RedisStore::builder(&server.url()).timeout(Duration::from_secs(5));
-        check(patient.build().expect("valid settings")).await;
+        check(server.store()).await;
         // The suite calls each script.
         assert_eq!(server.unknown_scripts(), 0, "{kind}: loaded at the start");
     }
@@ -33,10 +32,7 @@ async fn the_contract_needs_no_more_than_the_documented_permissions() {
         let command: Vec<&str> = user.into_iter().chain(rules).collect();
         server.command(&command);
         let url = server.url().replace("://", "://app:secret@");
-        let seconds = Duration::from_secs;
-        let store = RedisStore::builder(&url)
-            .timeout(seconds(5))
-            .wait(1, seconds(1));
+        let store = RedisStore::builder(&url).wait(1, Duration::from_secs(1));
         let replica = Server::start(kind, &[]);
         replica.replicate(&server);
         check(store.build().expect("valid settings")).await;

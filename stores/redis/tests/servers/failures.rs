@@ -1,6 +1,6 @@
 //! The store on servers that fail, refuse and forget.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sessile_redis::RedisStore;
 use sessile_store::{Change, Ended, ServerTime, Store, StoreError, record::Record};
@@ -9,7 +9,7 @@ use tokio::{net::TcpListener, time::timeout};
 use crate::support::{
     records::{self, anonymous, of_user, save},
     server::{self, Server},
-    watch::Watch,
+    watch::{self, Watch},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,7 +68,6 @@ async fn no_connection_waits_for_another_to_be_open() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("an address").port();
     let store = RedisStore::builder(&format!("redis://127.0.0.1:{port}"))
-        .timeout(Duration::from_secs(60))
         .wait(1, Duration::from_secs(1))
         .build()
         .expect("valid settings");
@@ -85,34 +84,7 @@ async fn no_connection_waits_for_another_to_be_open() {
 async fn a_server_that_stops_answering_is_given_up_after_three_calls() {
     for kind in server::kinds() {
         let server = Server::start(kind, &[]);
-        let store = RedisStore::builder(&server.url())
-            .timeout(Duration::from_millis(100))
-            .build()
-            .expect("valid settings");
-        let mut watch = Watch::start(&store).await;
-        server.pause();
-        for _ in 0..3 {
-            let begin = Instant::now();
-            let read = store.read(anonymous(b"").id).await;
-            assert!(matches!(read, Err(StoreError::Unreachable(_))));
-            assert!(
-                begin.elapsed() < Duration::from_secs(2),
-                "the call is bounded"
-            );
-        }
-        let error = watch.end().await;
-        assert!(matches!(error, StoreError::Unreachable(_)), "{error}");
-        server.resume();
-        Watch::start(&store).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn calls_that_the_caller_abandons_count_too() {
-    for kind in server::kinds() {
-        let server = Server::start(kind, &[]);
-        let patient = RedisStore::builder(&server.url()).timeout(Duration::from_secs(30));
-        let store = patient.build().expect("valid settings");
+        let store = server.store();
         let mut watch = Watch::start(&store).await;
         server.pause();
         for _ in 0..3 {
@@ -122,6 +94,8 @@ async fn calls_that_the_caller_abandons_count_too() {
         }
         let error = watch.end().await;
         assert!(matches!(error, StoreError::Unreachable(_)), "{error}");
+        server.resume();
+        Watch::start(&store).await;
     }
 }
 
@@ -129,15 +103,15 @@ async fn calls_that_the_caller_abandons_count_too() {
 async fn a_connection_without_answers_is_given_up_while_the_others_have_some() {
     for kind in server::kinds() {
         let server = Server::start(kind, &[]);
-        let short = RedisStore::builder(&server.url()).timeout(Duration::from_millis(500));
-        let store = short.build().expect("valid settings");
+        let store = server.store();
         let mut watch = Watch::start(&store).await;
         // Scripts that write wait, and others do not.
         server.command(&["CLIENT", "PAUSE", "60000", "WRITE"]);
         let new = anonymous(b"cart");
         for number in 1..=3 {
-            let created = store.create(&new, ServerTime::MAX).await;
-            assert!(matches!(created, Err(StoreError::Unreachable(_))));
+            let create = store.create(&new, ServerTime::MAX);
+            let abandoned = timeout(Duration::from_millis(500), create).await;
+            assert!(abandoned.is_err(), "writes wait");
             if number < 3 {
                 let read = store.read(new.id).await;
                 assert!(read.is_ok_and(|read| read.is_none()), "{kind}");
@@ -274,7 +248,6 @@ async fn a_write_without_its_replica_is_not_acknowledged() {
     for kind in server::kinds() {
         let server = Server::start(kind, &[]);
         let store = RedisStore::builder(&server.url())
-            .timeout(Duration::from_secs(5))
             .wait(1, Duration::from_secs(1))
             .build()
             .expect("valid settings");
@@ -302,7 +275,6 @@ async fn writes_that_wait_for_missing_replicas_do_not_give_the_server_up() {
     for kind in server::kinds() {
         let server = Server::start(kind, &[]);
         let store = RedisStore::builder(&server.url())
-            .timeout(Duration::from_millis(600))
             .wait(1, Duration::from_millis(400))
             .build()
             .expect("valid settings");
@@ -311,17 +283,28 @@ async fn writes_that_wait_for_missing_replicas_do_not_give_the_server_up() {
         for _ in 0..2 {
             let ends = (0..8).map(|_| {
                 let store = store.clone();
-                tokio::spawn(async move { store.end(anonymous(b"").id).await })
+                let end = async move { store.end(anonymous(b"").id).await };
+                tokio::spawn(timeout(Duration::from_millis(600), end))
             });
             for end in ends.collect::<Vec<_>>() {
                 let ended = end.await.expect("it does not panic");
-                assert!(ended.is_err(), "there is no replica");
+                assert!(!matches!(ended, Ok(Ok(_))), "there is no replica");
             }
         }
         assert!(store.health().is_connected, "{kind}");
         let beat = watch.heartbeat().await;
         beat.expect("the server answers");
     }
+}
+
+#[tokio::test]
+async fn a_wait_takes_less_than_the_timeout_of_the_cache() {
+    let builder = RedisStore::builder("redis://127.0.0.1:1").wait(1, watch::TIMEOUT);
+    let store = builder.build().expect("valid settings");
+    let error = Watch::begin(&store).end().await;
+    assert!(matches!(error, StoreError::Incompatible(_)), "{error}");
+    let text = "`wait` must take less than 5s (`timeout`), got 5s";
+    assert!(error.to_string().contains(text), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

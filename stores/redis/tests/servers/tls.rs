@@ -1,6 +1,6 @@
 //! Connections by TLS, with an authority and certificates made for the test.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
@@ -76,8 +76,6 @@ impl Authority {
         let url = format!("rediss://127.0.0.1:{port}");
         let (certificate, key) = self.client.clone();
         RedisStore::builder(&url)
-            // For machines that do other work.
-            .timeout(Duration::from_secs(5))
             .ca_certificate(self.ca.clone())
             .client_certificate(certificate, key)
     }

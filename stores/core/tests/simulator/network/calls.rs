@@ -223,8 +223,8 @@ impl Store for Network {
         self.send(move |store| Box::pin(async move { store.revocations(cursor).await }))
     }
 
-    fn watch(&self, sink: Arc<dyn Sink>) -> BoxFuture<'_, StoreError> {
-        Box::pin(self.clone().watch(sink))
+    fn watch(&self, sink: Arc<dyn Sink>, timeout: Duration) -> BoxFuture<'_, StoreError> {
+        Box::pin(self.clone().watch(sink, timeout))
     }
 
     fn heartbeat<'a>(

@@ -15,7 +15,8 @@ use super::{proxy::Proxy, server::Server};
 
 /// The shortest lease that the settings allow.
 pub const LEASE: Duration = Duration::from_secs(3);
-pub const TIMEOUT: Duration = Duration::from_millis(500);
+/// The time of a call to the store. Longer than the default, for machines that do other work.
+pub const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One process with a tiered cache, as far as the store can tell.
 pub struct Node {
@@ -165,8 +166,8 @@ pub fn calls(server: &Server, command: &str) -> u64 {
 }
 
 /// Repeats a request while the store cannot be reached, for at most a minute. A node that is up
-/// after a failover may lose its connections once more: Sentinels close them, and a server that was
-/// promoted may be slow at first.
+/// after a failover or a reload may lose its connections once more: Sentinels close them, a server
+/// that was promoted may be slow at first, and the node may notice the reload only now.
 pub fn answered<T>(mut request: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
     let mut answer = Err(Error::Unreachable);
     until_within(Duration::from_secs(60), "an answer", || {

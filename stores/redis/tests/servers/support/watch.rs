@@ -9,6 +9,9 @@ use sessile_redis::RedisStore;
 use sessile_store::{Change, Heartbeat, Proposal, Sink, Store, StoreError};
 use tokio::{task::JoinHandle, time::timeout};
 
+/// The time of each step of a watch, for machines that do other work.
+pub const TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A running watch.
 pub struct Watch {
     store: RedisStore,
@@ -58,7 +61,7 @@ impl Watch {
         Self {
             store: store.clone(),
             changes,
-            task: Some(tokio::spawn(async move { own.watch(sink).await })),
+            task: Some(tokio::spawn(async move { own.watch(sink, TIMEOUT).await })),
         }
     }
 
