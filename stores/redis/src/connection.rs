@@ -26,10 +26,6 @@ struct State {
     answers: u64,
     /// Calls in a row that the server did not answer.
     unanswered: u32,
-    /// The number of `WAIT` commands that were sent.
-    waits: u64,
-    /// The number of those whose end is known, because a call after them was answered.
-    waits_over: u64,
     /// The time until which `WAIT` commands may delay other answers.
     delayed_until: Option<Instant>,
 }
@@ -39,7 +35,6 @@ struct State {
 pub(crate) struct Call {
     began: Instant,
     answers: u64,
-    waits: u64,
 }
 
 impl Connection {
@@ -55,16 +50,14 @@ impl Calls {
         Call {
             began: now,
             answers: state.answers,
-            waits: state.waits,
         }
     }
 
     /// Records an answer.
-    pub(crate) fn answered(&self, call: Call) {
+    pub(crate) fn answered(&self) {
         let mut state = self.state();
         state.answers += 1;
         state.unanswered = 0;
-        state.waits_over = state.waits_over.max(call.waits);
     }
 
     /// Records that a call ended without an answer. Returns the number of such calls in a row.
@@ -77,13 +70,17 @@ impl Calls {
         state.unanswered
     }
 
-    /// Records a `WAIT` command that takes at most `timeout`. The server executes those of one
-    /// connection one after another.
-    pub(crate) fn wait(&self, now: Instant, timeout: Duration) {
+    /// Records a `WAIT` command that takes at most `timeout`. The server executes it after one
+    /// before it that was abandoned.
+    pub(crate) fn begin_wait(&self, now: Instant, timeout: Duration) {
         let mut state = self.state();
-        state.waits += 1;
-        let pending = u32::try_from(state.waits - state.waits_over).unwrap_or(u32::MAX);
-        state.delayed_until = now.checked_add(timeout.saturating_mul(pending));
+        let begins = state.delayed_until.map_or(now, |until| until.max(now));
+        state.delayed_until = begins.checked_add(timeout);
+    }
+
+    /// Records that the last `WAIT` command was answered, and so all before it.
+    pub(crate) fn end_wait(&self) {
+        self.state().delayed_until = None;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -104,25 +101,23 @@ mod tests {
         for number in 1..=2 {
             assert_eq!(calls.unanswered(calls.begin(now)), number);
         }
-        calls.answered(calls.begin(now));
+        calls.answered();
         assert_eq!(calls.unanswered(calls.begin(now)), 1);
     }
 
     #[test]
     fn a_call_does_not_count_if_another_was_answered_since_it_began() {
         let (calls, now) = (Calls::default(), Instant::now());
-        let [slow, other] = [calls.begin(now), calls.begin(now)];
-        calls.answered(other);
+        let slow = calls.begin(now);
+        calls.answered();
         assert_eq!(calls.unanswered(slow), 0);
     }
 
     #[test]
     fn a_call_does_not_count_if_a_wait_may_have_delayed_it() {
         let (calls, now) = (Calls::default(), Instant::now());
-        let first = calls.begin(now);
-        calls.answered(first);
         for _ in 0..3 {
-            calls.wait(now, SECOND);
+            calls.begin_wait(now, SECOND);
         }
         let behind = calls.begin(now + 2 * SECOND);
         assert_eq!(calls.unanswered(behind), 0);
@@ -131,14 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_ends_the_waits_before_it() {
+    fn the_answer_of_a_wait_ends_all_before_it() {
         let (calls, now) = (Calls::default(), Instant::now());
-        for number in 0..1_000 {
-            let now = now + number * SECOND / 1_000;
-            calls.answered(calls.begin(now));
-            calls.wait(now, SECOND);
+        for _ in 0..3 {
+            calls.begin_wait(now, SECOND);
         }
-        let later = calls.begin(now + 2 * SECOND);
-        assert_eq!(calls.unanswered(later), 1, "one wait is left");
+        calls.end_wait();
+        assert_eq!(calls.unanswered(calls.begin(now)), 1);
+        calls.begin_wait(now, SECOND);
+        assert_eq!(calls.unanswered(calls.begin(now)), 1, "one is in progress");
     }
 }

@@ -22,6 +22,7 @@ mod connector;
 mod error;
 mod keys;
 mod open_error;
+mod replication;
 mod scripts;
 mod server;
 mod settings;
@@ -45,6 +46,7 @@ use connection::{Call, Calls, Connection};
 use connector::{Connections, Connector};
 use keys::Keys;
 pub use open_error::OpenError;
+use replication::Replication;
 pub use server::{RedisHealth, ServerInfo};
 pub use settings::RedisStoreBuilder;
 use settings::Wait;
@@ -72,6 +74,7 @@ struct State {
 /// The connections of one watch. A late failure of an earlier link does not count against this one.
 struct Link {
     connections: Connections,
+    replication: Replication,
     /// Notified when the connections can no longer be used.
     lost: Arc<Notify>,
 }
@@ -174,9 +177,12 @@ impl RedisStore {
         pending.end(&reply);
         let reply = reply.map_err(|error| link.failure(&error))?;
         if let (Lane::Replicated, Some(wait)) = (lane, self.0.wait) {
-            // The server has just answered, so this wait does not count, whatever its result.
-            calls.wait(Instant::now(), wait.timeout);
-            link.wait_for_replicas(&mut connection, wait).await?;
+            let waiting = link.wait_for_replicas(connection, calls, wait);
+            let acknowledged = link.replication.wait(waiting).await?;
+            if acknowledged < wait.replicas {
+                let text = format!("{acknowledged} of {} replicas acknowledged", wait.replicas);
+                return Err(StoreError::Unreplicated(text.into()));
+            }
         }
         Ok(reply)
     }
@@ -205,24 +211,23 @@ impl Link {
         }
     }
 
+    /// Returns how many replicas have what this connection has written.
     async fn wait_for_replicas(
         &self,
-        connection: &mut MultiplexedConnection,
+        mut connection: MultiplexedConnection,
+        calls: &Calls,
         wait: Wait,
-    ) -> Result<(), StoreError> {
+    ) -> Result<usize, StoreError> {
+        // The server has just answered, so this command does not count, whatever its result.
+        calls.begin_wait(Instant::now(), wait.timeout);
         let mut command = redis::cmd("WAIT");
         command
             .arg(wait.replicas)
             .arg(wait.timeout.as_millis() as u64);
-        let acknowledged: usize = command
-            .query_async(connection)
-            .await
-            .map_err(|error| self.failure(&error))?;
-        if acknowledged >= wait.replicas {
-            return Ok(());
-        }
-        let text = format!("{acknowledged} of {} replicas acknowledged", wait.replicas);
-        Err(StoreError::Unreplicated(text.into()))
+        let acknowledged = command.query_async(&mut connection).await;
+        let acknowledged = acknowledged.map_err(|error| self.failure(&error))?;
+        calls.end_wait();
+        Ok(acknowledged)
     }
 
     /// Returns the error of a store. The connections are given up when one of them is closed, and
@@ -246,7 +251,7 @@ impl Pending<'_> {
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
         if self.is_answered {
-            self.calls.answered(self.call);
+            self.calls.answered();
         } else if self.calls.unanswered(self.call) >= MAX_UNANSWERED {
             self.lost.notify_one();
         }

@@ -59,8 +59,8 @@ impl RedisStoreBuilder {
     }
 
     /// Makes ends, creations with a user and sign-ins wait until `replicas` replicas have them, for
-    /// at most `timeout`: at least 1 ms, and less than the `timeout` of the tiered cache, which checks
-    /// this. If fewer answer, the call fails as if the store were unreachable. An end stays queued.
+    /// at most `timeout`: at least 1 ms, and at most half of the `timeout` of the tiered cache, which
+    /// checks this when it is built. If fewer answer, the call fails as if the store were unreachable. An end stays queued.
     /// This makes the loss of such a write by a failover less likely, not impossible.
     pub fn wait(mut self, replicas: usize, timeout: Duration) -> Self {
         self.wait = Some(Wait { replicas, timeout });

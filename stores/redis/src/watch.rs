@@ -8,8 +8,8 @@ use sessile_store::{Change, Sink, StoreError};
 use tokio::sync::Notify;
 
 use crate::{
-    Link, RedisStore, connector::Connections, error::setup_error, keys::Keys, scripts::SCRIPTS,
-    server::ServerInfo, settings::Wait,
+    Link, RedisStore, connector::Connections, error::setup_error, keys::Keys,
+    replication::Replication, scripts::SCRIPTS, server::ServerInfo, settings::Wait,
 };
 
 /// Runs until the connections are lost, and returns why.
@@ -62,16 +62,23 @@ async fn start(
     check_server(store, &server)?;
     within(timeout, load_scripts(&mut reads.client)).await?;
     within(timeout, subscribe(&inner.keys, &mut channel.client)).await?;
-    let link = Link { connections, lost };
+    let link = Link {
+        connections,
+        replication: Replication::default(),
+        lost,
+    };
     store.state(|state| state.link = Some(Arc::new(link)));
     Ok(())
 }
 
-/// Rejects a `WAIT` that would never end in time.
+/// Rejects a `WAIT` that may not end in time: a call waits for the one before it, and for its own.
 fn check_wait(wait: Option<Wait>, timeout: Duration) -> Result<(), StoreError> {
     match wait {
-        Some(Wait { timeout: given, .. }) if given >= timeout => {
-            let text = format!("`wait` must take less than {timeout:?} (`timeout`), got {given:?}");
+        Some(Wait { timeout: given, .. }) if given > timeout / 2 => {
+            let text = format!(
+                "`wait` must take at most {:?}, half of `timeout`, got {given:?}",
+                timeout / 2
+            );
             Err(StoreError::Incompatible(text.into()))
         }
         _ => Ok(()),

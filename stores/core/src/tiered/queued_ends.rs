@@ -88,25 +88,14 @@ impl Inner {
     }
 }
 
-/// Calls the store for each item, and returns the results. It makes several calls at once while
-/// replicas answer. Without one the calls would wait for it one after the other, and the last ones
-/// would have no time left.
+/// Calls the store for each item, several at once, and returns the results.
 pub(super) async fn call_each<'a, I, T>(
     items: &'a [I],
     call: impl Fn(&'a I) -> BoxFuture<'a, Result<T, StoreError>>,
 ) -> Vec<Result<T, StoreError>> {
     let mut results = Vec::with_capacity(items.len());
-    let (mut rest, mut len) = (items, 1);
-    while !rest.is_empty() {
-        let (group, later) = rest.split_at(len.min(rest.len()));
-        let replies = join_all(group.iter().map(&call)).await;
-        let is_unreplicated = |reply: &_| matches!(reply, Err(StoreError::Unreplicated(_)));
-        len = match replies.iter().any(is_unreplicated) {
-            true => 1,
-            false => PIPELINED,
-        };
-        results.extend(replies);
-        rest = later;
+    for group in items.chunks(PIPELINED) {
+        results.extend(join_all(group.iter().map(&call)).await);
     }
     results
 }

@@ -213,14 +213,11 @@ fn with_wait_a_node_goes_up_without_a_replica() {
         let (primary, mut replica) = (Server::start(kind, &[]), Server::start(kind, &[]));
         replica.replicate(&primary);
         let site = Site::new(&primary);
-        let node = waiting(&site, &primary, 50);
+        let node = waiting(&site, &primary, 300);
         // More than there is time for if they wait for a replica one after the other.
-        let signed_in = [(); 20].map(|()| {
-            let ended = node.verbs.create(b"").expect("the store is up");
-            assert_eq!(node.verbs.end(&ended.id), Ok(true), "{kind}");
-            let visitor = node.verbs.create(b"cart").expect("the store is up");
-            let signed_in = node.verbs.sign_in(&visitor.id, "ada");
-            signed_in.expect("the replica answers")
+        let signed_in: Vec<_> = (0..50).map(|user| replicated(&node, user)).collect();
+        until("the queue is empty", || {
+            node.cache.store_health().ends_queued == 0
         });
         replica.kill();
         until("the primary has no replica", || {
@@ -280,6 +277,18 @@ fn waiting(site: &Site, primary: &Server, millis: u64) -> Node {
         .build()
         .expect("valid settings");
     site.over(store, proxy, |builder| builder)
+}
+
+/// Ends a session, and signs a visitor in. A busy replica may answer too late at first.
+fn replicated(node: &Node, user: usize) -> IssuedSession {
+    let (user, mut signed_in) = (format!("user {user}"), Err(Error::Unreachable));
+    until("a replica answers", || {
+        let create = || answered(|| node.verbs.create(b"cart")).expect("the store has room");
+        let is_ended = node.verbs.end(&create().id).is_ok();
+        signed_in = node.verbs.sign_in(&create().id, &user);
+        is_ended && signed_in.is_ok()
+    });
+    signed_in.expect("it was done")
 }
 
 fn created(one: &Node, two: &Node) -> IssuedSession {
