@@ -56,7 +56,7 @@ def state_of(cache: SessionCache) -> StoreHealth:
         (RedisStore(NOWHERE, timeout=-1), ValueError, "`timeout` must be a number of seconds, 0 or more"),
         (RedisStore(NOWHERE, lease=1), ValueError, "`store`: `lease` must be between 3s and 60s, got 1s"),
         (RedisStore(NOWHERE, stale_while_down=10**5), ValueError, "`store`: `stale_while_down` must be between"),
-        (RedisStore(NOWHERE, wait=(1, 0.3)), ValueError, "`store`: `wait` must take at most 250ms, half of `timeout`"),
+        (RedisStore(NOWHERE, timeout=5, wait=(1, 2.0)), ValueError, "`store`: `wait` must take at most 1.25s, a quarter"),
         (RedisStore(NOWHERE, wait=(1, 0.0)), ValueError, "`wait` must name at least 1 replica and take at least 1ms"),
         (RedisStore(NOWHERE, ssl_ca_certs="/nowhere.pem"), ValueError, "`ssl_ca_certs` must be the path of a PEM file"),
         (RedisStore(NOWHERE, ssl_ca_certs=__file__), ValueError, "certificates need a `rediss://` URL"),

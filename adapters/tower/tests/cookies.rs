@@ -115,8 +115,10 @@ fn http_2_splits_the_cookie_field() {
                 .iter()
                 .fold(request, |request, one| request.header(COOKIE, *one));
             let request = request.body(()).unwrap();
-            let (response, mut sender) = http2.send_request(request, false).unwrap();
-            sender.send_data(body.into(), true).unwrap();
+            let (response, mut sender) = http2.send_request(request, body.is_empty()).unwrap();
+            if !body.is_empty() {
+                sender.send_data(body.into(), true).unwrap();
+            }
             let (head, mut body) = response.await.unwrap().into_parts();
             let mut text = Vec::new();
             while let Some(chunk) = body.data().await {

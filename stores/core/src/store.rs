@@ -200,8 +200,8 @@ pub trait Store: Send + Sync + 'static {
     /// then forwards every change until the channel is lost, which ends the future. Dropping the
     /// future closes the connection. At most one watch runs at a time.
     ///
-    /// Each step until the subscription takes at most `timeout`. The caller bounds all other calls:
-    /// it drops their futures.
+    /// Each round trip to the server until the subscription takes at most `timeout`. The caller
+    /// bounds all other calls by dropping their futures.
     ///
     /// # Errors
     /// [`Unreachable`](StoreError::Unreachable) if the channel is lost or cannot be opened, and

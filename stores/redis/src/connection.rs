@@ -70,8 +70,8 @@ impl Calls {
         state.unanswered
     }
 
-    /// Records a `WAIT` command that takes at most `timeout`. The server executes it after one
-    /// before it that was abandoned.
+    /// Records a `WAIT` command that takes at most `timeout`. The server executes it after earlier
+    /// ones whose callers stopped waiting.
     pub(crate) fn begin_wait(&self, now: Instant, timeout: Duration) {
         let mut state = self.state();
         let begins = state.delayed_until.map_or(now, |until| until.max(now));
@@ -80,6 +80,7 @@ impl Calls {
 
     /// Records that the last `WAIT` command was answered, and so all before it.
     pub(crate) fn end_wait(&self) {
+        self.answered();
         self.state().delayed_until = None;
     }
 
@@ -131,7 +132,9 @@ mod tests {
         for _ in 0..3 {
             calls.begin_wait(now, SECOND);
         }
+        let behind = calls.begin(now);
         calls.end_wait();
+        assert_eq!(calls.unanswered(behind), 0, "an answer arrived since");
         assert_eq!(calls.unanswered(calls.begin(now)), 1);
         calls.begin_wait(now, SECOND);
         assert_eq!(calls.unanswered(calls.begin(now)), 1, "one is in progress");

@@ -37,9 +37,9 @@ impl Connector {
         Self(Source::Sentinel(Box::new(Mutex::new(client))))
     }
 
-    /// Opens the connections concurrently. `on_push` receives the messages of the channel before
-    /// any reply that the server sends after them. `timeout` bounds the time to connect. The callers
-    /// bound their calls.
+    /// Opens the connections concurrently, each within `timeout`. Calls on them have no bound of
+    /// their own. `on_push` receives the messages of the channel before any reply that the server
+    /// sends after them.
     pub(crate) async fn connect(
         &self,
         timeout: Duration,

@@ -1,8 +1,9 @@
 //! Waits for replicas.
 //!
-//! Owns the number of the calls that wait, and the result of the last `WAIT`. Invariant: a `WAIT`
-//! covers the calls that were answered on its connection before it was sent, so calls share one
-//! (group commit) and never queue for more than two. It does not know what a call does.
+//! Owns the number of the calls that were answered, and the result of the last `WAIT` command.
+//! Invariant: a `WAIT` covers exactly the calls that were answered on its connection before it was
+//! sent. So concurrent calls share one (group commit), and a call that misses one takes the next.
+//! It does not know what a call does.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -31,14 +32,15 @@ impl Replication {
         &self,
         wait: impl Future<Output = Result<usize, E>>,
     ) -> Result<usize, E> {
-        // Counted after the answer: the server has executed every call of a number that is read.
-        let number = self.answered.fetch_add(1, Ordering::AcqRel) + 1;
+        // Pairs with the load below: the server has executed every call that is counted there.
+        let number = self.answered.fetch_add(1, Ordering::Release) + 1;
         let mut last = self.last.lock().await;
         if last.calls >= number {
             return Ok(last.replicas);
         }
         // Calls that were answered at the same time are counted first.
         tokio::task::yield_now().await;
+        // Pairs with the addition above.
         let calls = self.answered.load(Ordering::Acquire);
         let replicas = wait.await?;
         *last = Acknowledged { calls, replicas };
@@ -95,10 +97,15 @@ mod tests {
     #[tokio::test]
     async fn a_wait_that_fails_or_is_abandoned_covers_no_call() {
         let replication = Replication::default();
-        assert_eq!(replication.wait(async { Err(()) }).await, Err(()));
+        let failing = replication.wait(async { Err(()) });
+        let second = replication.wait(async { Ok::<_, ()>(1) });
+        assert_eq!(tokio::join!(failing, second), (Err(()), Ok(1)));
+
         let endless = replication.wait(std::future::pending::<Result<usize, ()>>());
-        let abandoned = tokio::time::timeout(std::time::Duration::from_millis(5), endless);
-        assert!(abandoned.await.is_err());
-        assert_eq!(replication.wait(async { Ok::<_, ()>(1) }).await, Ok(1));
+        let abandoned = tokio::time::timeout(std::time::Duration::from_millis(20), endless);
+        let second = replication.wait(async { Ok::<_, ()>(2) });
+        let (abandoned, second) = tokio::join!(abandoned, second);
+        assert!(abandoned.is_err());
+        assert_eq!(second, Ok(2));
     }
 }

@@ -58,10 +58,13 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Makes ends, creations with a user and sign-ins wait until `replicas` replicas have them, for
-    /// at most `timeout`: at least 1 ms, and at most half of the `timeout` of the tiered cache, which
-    /// checks this when it is built. If fewer answer, the call fails as if the store were unreachable. An end stays queued.
-    /// This makes the loss of such a write by a failover less likely, not impossible.
+    /// Makes ends, creations with a user and sign-ins wait until `replicas` replicas have them. If
+    /// fewer answer, the call fails as if the store were unreachable. An end stays queued. This
+    /// makes the loss of such a write by a failover less likely, not impossible.
+    ///
+    /// Concurrent calls share one `WAIT` command of at most `timeout`, and a call may wait for two.
+    /// The minimum is 1 ms, the maximum a quarter of the `timeout` of the tiered cache, which is
+    /// checked at each connection.
     pub fn wait(mut self, replicas: usize, timeout: Duration) -> Self {
         self.wait = Some(Wait { replicas, timeout });
         self

@@ -71,13 +71,13 @@ async fn start(
     Ok(())
 }
 
-/// Rejects a `WAIT` that may not end in time: a call waits for the one before it, and for its own.
+/// Rejects a `WAIT` that may not end in time: a call may wait for two or three of them.
 fn check_wait(wait: Option<Wait>, timeout: Duration) -> Result<(), StoreError> {
     match wait {
-        Some(Wait { timeout: given, .. }) if given > timeout / 2 => {
+        Some(Wait { timeout: given, .. }) if given > timeout / 4 => {
             let text = format!(
-                "`wait` must take at most {:?}, half of `timeout`, got {given:?}",
-                timeout / 2
+                "`wait` must take at most {:?}, a quarter of `timeout`, got {given:?}",
+                timeout / 4
             );
             Err(StoreError::Incompatible(text.into()))
         }

@@ -56,8 +56,8 @@ class RedisStore(_Settings):
         answer: 0, at most 3,600. A sign-out takes effect that much later then.
     ``wait``
         A number of replicas and a number of seconds, such as ``(1, 0.05)``: sign-ins and sign-outs
-        wait until that many replicas have them, for at most that long: at least 0.001, and at
-        most half of ``timeout``. Off by default.
+        wait until that many replicas have them. Concurrent ones share one ``WAIT`` command of at
+        most that time: at least 0.001, and at most a quarter of ``timeout``. Off by default.
     ``encrypt``
         True encrypts the data of sessions in the server. The keys are derived from ``secret_key``
         or ``keys``.

@@ -97,6 +97,15 @@ impl<'c> Fixture<'c> {
         })
     }
 
+    /// Waits until a touch moves the deadline of a session. A store without push may count whole
+    /// seconds.
+    pub(super) fn wait_for_touch(&self) -> BoxFuture<'static, ()> {
+        self.wait(match self.store.abilities().push {
+            true => 50,
+            false => 2_200,
+        })
+    }
+
     pub(super) async fn heartbeat(&self) -> Heartbeat {
         let proposal = Proposal {
             epoch: [1; 16],

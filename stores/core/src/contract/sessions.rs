@@ -172,8 +172,7 @@ async fn a_write_after_its_time_changes_nothing(fixture: &Fixture<'_>) {
 async fn a_touch_moves_the_deadline_forward_only(fixture: &Fixture<'_>) {
     let new = anonymous(b"");
     fixture.create(&new).await.expect("the id is fresh");
-    // Longer than the error of a store that counts whole seconds.
-    fixture.wait(2_200).await;
+    fixture.wait_for_touch().await;
     let before = fixture.read(new.id).await.expect("it was created");
     let rotated = anonymous(b"");
     fixture.create(&rotated).await.expect("the id is fresh");

@@ -213,7 +213,7 @@ fn with_wait_a_node_goes_up_without_a_replica() {
         let (primary, mut replica) = (Server::start(kind, &[]), Server::start(kind, &[]));
         replica.replicate(&primary);
         let site = Site::new(&primary);
-        let node = waiting(&site, &primary, 300);
+        let node = waiting(&site, &primary, 500);
         // More than there is time for if they wait for a replica one after the other.
         let signed_in: Vec<_> = (0..50).map(|user| replicated(&node, user)).collect();
         until("the queue is empty", || {

@@ -98,7 +98,8 @@ impl Watch {
             user_key: [2; 32],
             key_fingerprints: vec![[3; 8]],
         };
-        self.store.heartbeat(&proposal).await
+        let answer = timeout(TIMEOUT, self.store.heartbeat(&proposal)).await;
+        answer.expect("the store does not hang")
     }
 }
 
