@@ -413,5 +413,5 @@ impl Live {
 pub(crate) const NO_BINDING: &[u8] = b"\"\"";
 
 /// Lock-free progress: of n requests that save one session concurrently, at least one succeeds in
-/// each round.
-const MAX_ATTEMPTS: usize = 32;
+/// each round. One on a slower core than the others may lose many.
+const MAX_ATTEMPTS: usize = 128;
