@@ -150,8 +150,8 @@ pub trait Store: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<UserIds, StoreError>>;
 
     /// Ends all sessions of a user that were created before, except one: for a store that does not
-    /// list them. `lifetime` is that of the cache. Sessions may have a longer one, of other nodes or
-    /// of an earlier setting.
+    /// list them. `lifetime` is that of this cache. Sessions of other nodes, and those from before
+    /// it was lowered, may live longer.
     ///
     /// # Errors
     /// [`Unsupported`](StoreError::Unsupported), unless it is overridden.

@@ -62,9 +62,9 @@ impl RedisStoreBuilder {
     /// fewer answer, the call fails as if the store were unreachable. An end stays queued. This
     /// makes the loss of such a write by a failover less likely, not impossible.
     ///
-    /// Concurrent calls share one `WAIT` command of at most `timeout`, and a call may wait for two.
-    /// The minimum is 1 ms, the maximum a quarter of the `timeout` of the tiered cache, which is
-    /// checked at each connection.
+    /// Concurrent calls share one `WAIT` command of at most `timeout`. A call may wait for two or
+    /// three of them, because it may miss the one in progress. The minimum is 1 ms, the maximum a
+    /// quarter of the `timeout` of the tiered cache, which is checked at each connection.
     pub fn wait(mut self, replicas: usize, timeout: Duration) -> Self {
         self.wait = Some(Wait { replicas, timeout });
         self

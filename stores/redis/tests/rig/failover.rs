@@ -189,18 +189,16 @@ fn with_wait_an_end_that_no_replica_has_is_not_acknowledged() {
         until("the replica has it", || exists(&pair.replica, &session));
         pair.stall();
         assert_eq!(one.verbs.end(&session.id), Err(Error::Unreachable));
-        assert_eq!(one.cache.store_health().ends_queued, 1, "{kind}");
+        assert_eq!(one.ends_queued(), 1, "{kind}");
         pair.fail_over([&one, &two]);
         // The promoted server has no replica, so the end stays queued until it gets one.
         until("the server ended it", || !exists(&pair.replica, &session));
         one.until_up();
-        assert_eq!(one.cache.store_health().ends_queued, 1, "{kind}");
+        assert_eq!(one.ends_queued(), 1, "{kind}");
         let another = Server::start(kind, &[]);
         permit(&another);
         another.replicate(&pair.replica);
-        until("the queue is empty", || {
-            one.cache.store_health().ends_queued == 0
-        });
+        one.until_sent();
         assert!(!exists(&pair.replica, &session), "{kind}");
         two.until_up();
         assert_eq!(answered(|| two.open(&session)), Ok(None), "{kind}");
@@ -216,9 +214,7 @@ fn with_wait_a_node_goes_up_without_a_replica() {
         let node = waiting(&site, &primary, 500);
         // More than there is time for if they wait for a replica one after the other.
         let signed_in: Vec<_> = (0..50).map(|user| replicated(&node, user)).collect();
-        until("the queue is empty", || {
-            node.cache.store_health().ends_queued == 0
-        });
+        node.until_sent();
         replica.kill();
         until("the primary has no replica", || {
             let info = primary.command(&["INFO", "replication"]);
@@ -229,15 +225,13 @@ fn with_wait_a_node_goes_up_without_a_replica() {
         primary.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
         until("a fence", || node.fences() > fences);
         node.until_up();
-        assert_eq!(node.cache.store_health().ends_queued, 1, "{kind}");
+        assert_eq!(node.ends_queued(), 1, "{kind}");
         let opened = answered(|| node.open(&signed_in[1]));
         assert_eq!(opened, Ok(Some(b"cart".to_vec())), "{kind}");
         assert_eq!(answered(|| node.open(&signed_in[0])), Ok(None), "{kind}");
         replica.start_again();
         replica.replicate(&primary);
-        until("the queue is empty", || {
-            node.cache.store_health().ends_queued == 0
-        });
+        node.until_sent();
     }
 }
 

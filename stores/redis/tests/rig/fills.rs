@@ -7,7 +7,7 @@ use sessile::IssuedSession;
 use sessile_store::LookUp;
 
 use crate::support::{
-    node::{Site, calls, until},
+    node::{Site, until},
     proxy::{Behaviour, Lane, Towards},
     server::{self, Server},
 };
@@ -22,12 +22,12 @@ fn a_read_that_an_end_overtook_is_not_installed() {
         let [session, later] =
             [b"cart", b"mark"].map(|data| one.verbs.create(data).expect("the store is up"));
         assert!(two.open(&later).is_ok() && two.hits(&later));
-        let before = calls(&server, "get");
+        let before = server.calls("get");
         two.proxy.set(Lane::Reads, Towards::Node, Behaviour::Stall);
         thread::scope(|scope| {
             let read = scope.spawn(|| two.open(&session));
             // The server has executed the read, and the proxy holds the reply.
-            until("the read", || calls(&server, "get") > before);
+            until("the read", || server.calls("get") > before);
             assert_eq!(one.verbs.end(&session.id), Ok(true));
             // Messages arrive in order, so the end has arrived when a later one has.
             assert_eq!(one.verbs.end(&later.id), Ok(true));
@@ -70,20 +70,20 @@ fn a_thousand_concurrent_misses_cause_one_read() {
         let [one, two] = [(); 2].map(|()| site.node(&server));
         let [session, other] = [(); 2].map(|()| one.verbs.create(b"cart").expect("it is up"));
         assert!(two.open(&other).is_ok(), "the server knows the script now");
-        let before = calls(&server, "get");
+        let before = server.calls("get");
         two.proxy.set(Lane::Reads, Towards::Node, Behaviour::Stall);
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let requests: Vec<_> = (0..1_000)
             .map(|_| runtime.spawn(open_async(&two.cache, &session)))
             .collect();
-        until("the read", || calls(&server, "get") > before);
+        until("the read", || server.calls("get") > before);
         thread::sleep(Duration::from_millis(100));
         two.proxy.set(Lane::Reads, Towards::Node, Behaviour::Pass);
         for request in requests {
             let opened = runtime.block_on(request).expect("no panic");
             assert!(opened, "{kind}: each request gets the session");
         }
-        assert_eq!(calls(&server, "get") - before, 1, "{kind}");
+        assert_eq!(server.calls("get") - before, 1, "{kind}");
     }
 }
 
@@ -107,7 +107,7 @@ fn malformed_and_forged_cookies_cause_no_read() {
         let site = Site::new(&server);
         let node = site.node(&server);
         let session = node.verbs.create(b"cart").expect("the store is up");
-        let before = calls(&server, "get");
+        let before = server.calls("get");
         let text = session.token.as_str();
         for position in 0..text.len() {
             for letter in *b"Ab0-" {
@@ -123,6 +123,6 @@ fn malformed_and_forged_cookies_cause_no_read() {
                 assert!(matches!(shorter, Ok(None)), "{position}");
             }
         }
-        assert_eq!(calls(&server, "get"), before, "{kind}");
+        assert_eq!(server.calls("get"), before, "{kind}");
     }
 }

@@ -201,8 +201,7 @@ impl History {
     fn clear(&mut self, user: usize) {
         self.unanswered += 1;
         // A node ends what it created without an answer.
-        let is_sent = |node: &Node| node.cache.store_health().ends_queued == 0;
-        until("ends are sent", || self.nodes.iter().all(is_sent));
+        self.nodes.iter().for_each(Node::until_sent);
         let ended = answered(|| self.nodes[0].verbs.end_user_sessions(&name(user), None));
         assert!(ended.is_ok(), "{ended:?}");
         self.lose_all(user);

@@ -7,7 +7,7 @@ use sessile_redis::RedisStore;
 use sessile_store::{StoreBuildError, StoreState};
 
 use crate::support::{
-    node::{Site, TIMEOUT, answered, calls, key, permit, until, url},
+    node::{Site, TIMEOUT, answered, key, permit, until, url},
     proxy::Proxy,
     server::{self, Server, free_port},
 };
@@ -121,7 +121,7 @@ fn a_permission_that_is_taken_away_delays_ends_until_it_returns() {
         assert!(!node.hits(&session));
         assert_eq!(node.open(&session), Ok(None), "its end is queued");
         permit(&server);
-        until("the end is done", || queued(&node) == 0);
+        node.until_sent();
         let exists = server.command(&["EXISTS", &key(&session.id)]);
         assert_eq!(exists, "0", "{kind}");
     }
@@ -156,7 +156,7 @@ fn without_memory_creates_are_full_and_ends_and_reads_work() {
         assert_eq!(created, Err(Error::Full), "{kind}");
         assert_eq!(two.open(&kept), Ok(Some(b"cart".to_vec())));
         assert_eq!(one.verbs.end(&ended.id), Ok(true));
-        until("a heartbeat", || calls(&server, "hsetnx") > 3);
+        until("a heartbeat", || server.calls("hsetnx") > 3);
         assert!(one.is_up() && two.is_up());
         assert_eq!(two.open(&ended), Ok(None));
     }
@@ -173,10 +173,10 @@ fn a_demoted_primary_is_left_and_ends_wait_for_the_next_one() {
         server.command(&["REPLICAOF", "127.0.0.1", &free_port().to_string()]);
         assert_eq!(node.verbs.end(&session.id), Err(Error::Unreachable));
         node.until_down();
-        assert_eq!(queued(&node), 1);
+        assert_eq!(node.ends_queued(), 1);
         server.command(&["REPLICAOF", "NO", "ONE"]);
         node.until_up();
-        assert_eq!(queued(&node), 0, "{kind}: done before the node is up");
+        assert_eq!(node.ends_queued(), 0, "{kind}: done before the node is up");
         assert_eq!(answered(|| node.open(&session)), Ok(None));
     }
 }
@@ -214,8 +214,4 @@ fn a_server_that_loads_its_data_is_awaited() {
         let opened = answered(|| node.open(&session));
         assert_eq!(opened, Ok(Some(b"cart".to_vec())), "{kind}");
     }
-}
-
-fn queued(node: &crate::support::node::Node) -> usize {
-    node.cache.store_health().ends_queued
 }

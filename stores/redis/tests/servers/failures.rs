@@ -290,13 +290,7 @@ async fn writes_share_the_wait_for_a_missing_replica() {
                 "{ended:?}"
             );
         }
-        let stats = server.command(&["INFO", "commandstats"]);
-        let waits = stats
-            .lines()
-            .find_map(|line| line.strip_prefix("cmdstat_wait:calls="));
-        let waits: usize = waits
-            .and_then(|line| line.split(',').next()?.parse().ok())
-            .expect("the server counts them");
+        let waits = server.calls("wait");
         assert!((1..=5).contains(&waits), "{kind}: {waits}");
         assert!(store.health().is_connected, "{kind}");
         let beat = watch.heartbeat().await;

@@ -141,6 +141,16 @@ impl Node {
         value.trim().parse().expect("a number")
     }
 
+    /// Returns the number of ends that the store has not confirmed.
+    pub fn ends_queued(&self) -> usize {
+        self.cache.store_health().ends_queued
+    }
+
+    /// Waits until the store has confirmed all ends.
+    pub fn until_sent(&self) {
+        until("the queue is empty", || self.ends_queued() == 0);
+    }
+
     /// Returns the number of fences of all causes.
     pub fn fences(&self) -> f64 {
         let causes = ["channel_lost", "unanswered", "data_lost"];
@@ -154,15 +164,6 @@ impl Node {
 pub fn key(id: &SessionId) -> String {
     let digits = u128::from_be_bytes(id.to_bytes());
     format!("sessile:{{{:02x}}}:s:{digits:032x}", id.partition())
-}
-
-/// Returns how often the server executed a command, also within scripts.
-pub fn calls(server: &Server, command: &str) -> u64 {
-    let stats = server.command(&["INFO", "commandstats"]);
-    let name = format!("cmdstat_{command}:calls=");
-    let line = stats.lines().find_map(|line| line.strip_prefix(&name));
-    let number = line.and_then(|line| line.split(',').next());
-    number.map_or(0, |number| number.parse().expect("a number"))
 }
 
 /// Repeats a request while the store cannot be reached, for at most a minute. A node that is up

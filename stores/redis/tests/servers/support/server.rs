@@ -104,6 +104,15 @@ impl Server {
         redis::from_redis_value(reply).unwrap_or_default()
     }
 
+    /// Returns how often the server executed a command, also within scripts.
+    pub fn calls(&self, command: &str) -> u64 {
+        let stats = self.command(&["INFO", "commandstats"]);
+        let name = format!("cmdstat_{command}:calls=");
+        let line = stats.lines().find_map(|line| line.strip_prefix(&name));
+        let number = line.and_then(|line| line.split(',').next());
+        number.map_or(0, |number| number.parse().expect("a number"))
+    }
+
     /// Returns the number of calls of scripts that the server did not know.
     pub fn unknown_scripts(&self) -> u64 {
         let errors = self.command(&["INFO", "errorstats"]);
