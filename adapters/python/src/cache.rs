@@ -74,26 +74,24 @@ impl SessionCache {
         clock: Option<Argument<Py<ManualClock>>>,
         store: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let store = store::resolve(py, store, secret_key.is_some())?;
-        let insecure_dev_key = insecure_dev_key.named("insecure_dev_key")?;
-        let keys = keys::ring(
-            py,
-            keys::Given {
-                secret_key,
-                keys,
-                insecure_dev_key,
-            },
-        )?;
+        let store = store::resolve(py, store)?;
+        let keys = keys::Given {
+            secret_key,
+            keys,
+            insecure_dev_key: insecure_dev_key.named("insecure_dev_key")?,
+        };
+        let ring = keys::ring(py, keys)?;
         let max_sessions = max_sessions_per_user
             .map(|max| max.named("max_sessions_per_user"))
             .transpose()?;
         let reserved = reserved_for_authenticated.named("reserved_for_authenticated")?;
         let facts = Facts {
+            keys_setting: keys.setting(),
             cookie_name: cookie_name.named("cookie_name")?,
             max_session_size: max_session_size.named("max_session_size")?,
         };
         let settings = sessile::SessionCache::builder()
-            .keys(keys)
+            .keys(ring)
             .memory(memory.named("memory")?)
             .max_session_size(facts.max_session_size)
             .idle_timeout(duration("idle_timeout", idle_timeout)?)
@@ -319,15 +317,13 @@ impl SessionCache {
         secret_key: Option<&Bound<'_, PyAny>>,
         keys: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let ring = keys::ring(
-            py,
-            keys::Given {
-                secret_key,
-                keys,
-                insecure_dev_key: false,
-            },
-        )?;
-        self.engine.set_keys(py, ring)
+        let keys = keys::Given {
+            secret_key,
+            keys,
+            insecure_dev_key: false,
+        };
+        let ring = keys::ring(py, keys)?;
+        self.engine.set_keys(py, ring, keys.setting())
     }
 
     /// Returns counters and gauges: sizes in bytes, and numbers of sessions and events.

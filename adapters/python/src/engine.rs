@@ -24,6 +24,7 @@ use sessile_web::Cache;
 use crate::{
     errors::{value_error, warn},
     fork::OfProcess,
+    keys,
     store::{Given, StoreSettings},
 };
 
@@ -36,8 +37,7 @@ pub(crate) struct Engine {
     /// The number of caches that were built. It protects no other data.
     builds: AtomicU64,
     store: Option<StoreSettings>,
-    cookie_name: String,
-    max_session_size: usize,
+    facts: Facts,
 }
 
 struct State {
@@ -48,6 +48,8 @@ struct State {
 
 /// The parts of the settings that are known without a cache.
 pub(crate) struct Facts {
+    /// The name of the setting that defines the keys, for errors.
+    pub(crate) keys_setting: &'static str,
     pub(crate) cookie_name: String,
     pub(crate) max_session_size: usize,
 }
@@ -68,8 +70,7 @@ impl Engine {
             opening: Mutex::new(OfProcess::new(Arc::default())),
             builds: AtomicU64::new(0),
             store: store.map(|given| given.store),
-            cookie_name: facts.cookie_name,
-            max_session_size: facts.max_session_size,
+            facts,
         };
         if engine.has_store() {
             register(&engine.state);
@@ -110,12 +111,12 @@ impl Engine {
 
     /// Returns the name of the cookie, also before the cache is built.
     pub(crate) fn cookie_name(&self) -> &str {
-        &self.cookie_name
+        &self.facts.cookie_name
     }
 
     /// Returns the maximum length of a session's data, in bytes, also before the cache is built.
     pub(crate) fn max_session_size(&self) -> usize {
-        self.max_session_size
+        self.facts.max_session_size
     }
 
     /// Returns the number of caches that were built. A manager of an earlier one is out of date.
@@ -123,12 +124,18 @@ impl Engine {
         self.builds.load(Relaxed)
     }
 
-    pub(crate) fn set_keys(&self, py: Python<'_>, keys: KeyRing) -> PyResult<()> {
+    /// Replaces the keys. An error names `setting`.
+    pub(crate) fn set_keys(
+        &self,
+        py: Python<'_>,
+        keys: KeyRing,
+        setting: &'static str,
+    ) -> PyResult<()> {
         match self.cache(py)? {
             Cache::Local(cache) => cache.set_keys(&keys),
             Cache::Tiered(cache) => cache.set_keys(&keys),
         }
-        .map_err(value_error)?;
+        .map_err(keys::rejected(setting))?;
         let mut state = self.state.lock();
         state.settings = state.settings.clone().keys(keys);
         Ok(())
@@ -144,10 +151,12 @@ impl Engine {
     /// is used.
     #[cold]
     fn rebuild(&self, py: Python<'_>) -> PyResult<Cache> {
+        let keys_setting = self.facts.keys_setting;
         let Some(store) = &self.store else {
             let settings = self.state.lock().settings.clone();
             // Without the interpreter lock, because building initialises all of the memory.
-            let cache = py.detach(|| settings.build()).map_err(value_error)?;
+            let built = py.detach(|| settings.build());
+            let cache = built.map_err(|error| value_error(keys::named(error, keys_setting)))?;
             return Ok(self.install(Cache::Local(cache)));
         };
         let (opening, settings) = (self.opening(), self.state.lock().settings.clone());
@@ -157,7 +166,7 @@ impl Engine {
             if let Some(cache) = Python::attach(|_| self.built()) {
                 return Ok((cache, None));
             }
-            let (cache, warning) = store.open(settings)?;
+            let (cache, warning) = store.open(settings, keys_setting)?;
             let cache = Python::attach(|_| self.install(Cache::Tiered(cache)));
             Ok((cache, warning))
         });

@@ -25,6 +25,17 @@ pub(crate) struct Given<'a, 'py> {
     pub(crate) insecure_dev_key: bool,
 }
 
+impl Given<'_, '_> {
+    /// Returns the name of the setting that was given.
+    pub(crate) fn setting(&self) -> &'static str {
+        if self.secret_key.is_some() {
+            "secret_key"
+        } else {
+            "keys"
+        }
+    }
+}
+
 /// Returns the key ring of the settings, or of the environment if neither is given.
 pub(crate) fn ring(py: Python<'_>, given: Given<'_, '_>) -> PyResult<KeyRing> {
     if given.insecure_dev_key {
@@ -107,8 +118,15 @@ fn insecure(secrets: &[Secret]) -> PyResult<KeyRing> {
     from_bytes("secret_key", &secrets.iter().map(hash).collect::<Vec<_>>())
 }
 
-fn rejected(setting: &'static str) -> impl Fn(sessile::KeyError) -> PyErr {
+/// Returns the exception for keys that were rejected.
+pub(crate) fn rejected(setting: &'static str) -> impl Fn(sessile::KeyError) -> PyErr {
     move |error| PyValueError::new_err(format!("`{setting}`: {error}"))
+}
+
+/// Returns the text of an error of the engine, in which the keys have the name of `setting`.
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
+pub(crate) fn named(error: impl ToString, setting: &str) -> String {
+    error.to_string().replace("`keys`", &format!("`{setting}`"))
 }
 
 const DEVELOPMENT_WARNING: &CStr =

@@ -11,7 +11,10 @@ use sessile_memcached::{MemcachedStore, MemcachedStoreBuilder};
 use sessile_redis::{RedisStore, RedisStoreBuilder};
 use sessile_store::{StoreBuildError, StoreExt, StoreState, TieredCache, TieredCacheBuilder};
 
-use crate::errors::seconds;
+use crate::{
+    errors::{seconds, value_error},
+    keys,
+};
 
 /// The settings of a store. A forked child opens its own connections with them.
 #[derive(Clone)]
@@ -21,8 +24,6 @@ pub(crate) struct StoreSettings {
     timeout: Option<Duration>,
     stale_while_down: Duration,
     encrypt: bool,
-    /// True if the application set `secret_key`, which errors name then.
-    has_secret_key: bool,
 }
 
 /// The settings of a server.
@@ -40,21 +41,14 @@ pub(crate) struct Given {
 }
 
 /// Returns the settings of `store`, or of the environment if it is `None`; `None` without a store.
-pub(crate) fn resolve(
-    py: Python<'_>,
-    store: Option<&Bound<'_, PyAny>>,
-    has_secret_key: bool,
-) -> PyResult<Option<Given>> {
+pub(crate) fn resolve(py: Python<'_>, store: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Given>> {
     let module = py.import("sessile._store")?;
     let found = module.call_method1("resolve", (store,))?;
     if found.is_none() {
         return Ok(None);
     }
     let is_before_fork = module.call_method0("is_before_fork")?.extract()?;
-    let store = StoreSettings {
-        has_secret_key,
-        ..StoreSettings::of(&found)?
-    };
+    let store = StoreSettings::of(&found)?;
     store.server.check()?;
     Ok(Some(Given {
         store,
@@ -75,15 +69,15 @@ impl StoreSettings {
             timeout: span("timeout")?,
             stale_while_down: span("stale_while_down")?.unwrap_or_default(),
             encrypt: given.getattr("encrypt")?.extract()?,
-            has_secret_key: false,
         })
     }
 
     /// Builds a cache and opens its connections. Waits for the first answer of the store, for at
-    /// most the timeout. Returns what an operator should know, too.
+    /// most the timeout. Returns what an operator should know, too. Errors name `keys_setting`.
     pub(crate) fn open(
         &self,
         settings: SessionCacheBuilder,
+        keys_setting: &str,
     ) -> PyResult<(TieredCache, Option<String>)> {
         let (builder, redis) = self.server.before(settings)?;
         let mut builder = builder
@@ -96,11 +90,8 @@ impl StoreSettings {
             builder = builder.timeout(timeout);
         }
         let cache = builder.build().map_err(|error| match error {
-            StoreBuildError::Cache(error) => PyValueError::new_err(error.to_string()),
-            error if self.has_secret_key => {
-                named(error.to_string().replace("`keys`", "`secret_key`"))
-            }
-            error => named(error),
+            StoreBuildError::Cache(error) => value_error(keys::named(error, keys_setting)),
+            error => named(keys::named(error, keys_setting)),
         })?;
         let warning = warning(&cache, redis.as_ref());
         Ok((cache, warning))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import warnings
+from functools import partial
 
 import pytest
+from redis_server import RedisServer
 from starlette.datastructures import Secret
 
 from sessile import SessionCache
@@ -15,6 +17,8 @@ from sessile.starlette import SessionMiddleware
 # which a key ring rejects.
 GOOD = "26vC3B400XSZ66ujw5cmepflyUPhYxMHpOKtWSL9UpE"
 OTHER = "FZyJy2rrKIuFhDA49T3RctfLa9iOet0ZKFbdp6X_v1o"
+# It has the key number of `GOOD` under the default cookie name.
+SAME_NUMBER = "bs0I2JEqpMfV5yhDgRfGSbBQLvnRwYodauW7uto_n78"
 MEMORY = 4 << 20
 
 
@@ -94,6 +98,19 @@ def test_keys_are_base64_as_in_the_environment(monkeypatch: pytest.MonkeyPatch) 
         SessionCache(keys="no base64!", memory=MEMORY)
     with pytest.raises(ValueError, match="got both"):
         SessionCache(keys=key, secret_key=GOOD, memory=MEMORY)
+
+
+def test_error_of_two_keys_with_one_number_names_the_setting(redis: RedisServer) -> None:
+    secrets = [GOOD, SAME_NUMBER]
+    text = "key 2 has the key number of key 1; use another key"
+    for build in (SessionCache, partial(SessionCache, store=redis.url), partial(SessionMiddleware, no_app)):
+        with pytest.raises(ValueError, match=f"^`secret_key`: {text}"):
+            build(secret_key=secrets, memory=MEMORY)
+        with pytest.raises(ValueError, match=f"^`keys`: {text}"):
+            build(keys=[base64.b64encode(secret.encode()).decode() for secret in secrets], memory=MEMORY)
+    cache = SessionCache(secret_key=GOOD, memory=MEMORY)
+    with pytest.raises(ValueError, match="^`secret_key`: key 1 has the key number of an earlier key; use another key"):
+        cache.set_keys(secret_key=SAME_NUMBER)
 
 
 def test_secret_of_another_type_is_rejected() -> None:
