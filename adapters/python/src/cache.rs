@@ -270,7 +270,7 @@ impl SessionCache {
 
     /// Returns the state of the store; `None` without one.
     fn store_health(&self, py: Python<'_>) -> PyResult<Option<StoreHealth>> {
-        Ok(self.engine.cache(py)?.store_health().map(StoreHealth))
+        self.engine.store_health(py)
     }
 
     /// Closes the connections to the store, after what is queued was sent, and returns the number

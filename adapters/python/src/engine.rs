@@ -25,6 +25,7 @@ use crate::{
     errors::{value_error, warn},
     fork::OfProcess,
     keys,
+    records::StoreHealth,
     store::{Given, StoreSettings},
 };
 
@@ -117,6 +118,15 @@ impl Engine {
     /// Returns the maximum length of a session's data, in bytes, also before the cache is built.
     pub(crate) fn max_session_size(&self) -> usize {
         self.facts.max_session_size
+    }
+
+    /// Returns the state of the store; `None` without one.
+    pub(crate) fn store_health(&self, py: Python<'_>) -> PyResult<Option<StoreHealth>> {
+        let health = self.cache(py)?.store_health();
+        Ok(health.map(|health| StoreHealth {
+            health,
+            keys_setting: self.facts.keys_setting,
+        }))
     }
 
     /// Returns the number of caches that were built. A manager of an earlier one is out of date.

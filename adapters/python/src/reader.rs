@@ -45,7 +45,9 @@ impl StoreReader {
             .huge_pages(false)
             .cookie_name(cookie_name)
             .keys(keys::ring(py, given)?);
-        let l1 = builder.build_l1([0; 32]).map_err(value_error)?;
+        let l1 = builder
+            .build_l1([0; 32])
+            .map_err(|error| value_error(keys::named(error, given.setting())))?;
         Ok(Self {
             encryption: Encryption::derive(&l1),
             l1,

@@ -3,6 +3,8 @@
 use pyo3::{prelude::*, types::PyBytes};
 use sessile_store::StoreState;
 
+use crate::keys;
+
 /// The id of a session. It gives access to the session, so keep it out of logs and URLs.
 #[pyclass(frozen, eq, hash, module = "sessile")]
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -183,14 +185,18 @@ impl SessionInfo {
 
 /// The state of the store, for readiness probes.
 #[pyclass(frozen, module = "sessile")]
-pub(crate) struct StoreHealth(pub(crate) sessile_store::StoreHealth);
+pub(crate) struct StoreHealth {
+    pub(crate) health: sessile_store::StoreHealth,
+    /// The name of the setting that defines the keys.
+    pub(crate) keys_setting: &'static str,
+}
 
 #[pymethods]
 impl StoreHealth {
     /// "up", "down" or "incompatible".
     #[getter]
     fn state(&self) -> &'static str {
-        match self.0.state {
+        match self.health.state {
             StoreState::Up => "up",
             StoreState::Incompatible(_) => "incompatible",
             _ => "down",
@@ -199,9 +205,9 @@ impl StoreHealth {
 
     /// The reason why the store cannot be used with these settings; `None` in other states.
     #[getter]
-    fn cause(&self) -> Option<&str> {
-        match &self.0.state {
-            StoreState::Incompatible(cause) => Some(cause),
+    fn cause(&self) -> Option<String> {
+        match &self.health.state {
+            StoreState::Incompatible(cause) => Some(keys::named(cause, self.keys_setting)),
             _ => None,
         }
     }
@@ -209,13 +215,13 @@ impl StoreHealth {
     /// Seconds for which sessions in memory are still opened if the store does not answer.
     #[getter]
     fn lease_remaining(&self) -> f64 {
-        self.0.lease_remaining.as_secs_f64()
+        self.health.lease_remaining.as_secs_f64()
     }
 
     /// The number of ends that the store has not confirmed.
     #[getter]
     fn ends_queued(&self) -> usize {
-        self.0.ends_queued
+        self.health.ends_queued
     }
 
     fn __repr__(&self) -> String {

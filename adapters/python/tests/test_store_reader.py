@@ -13,6 +13,7 @@ import redis
 import valkey
 from servers import KINDS, Server
 from store_records import Writer
+from test_keys import GOOD, SAME_NUMBER
 
 from sessile.store import StoredSession, read, read_id, sessions
 
@@ -214,6 +215,8 @@ def test_bad_arguments_name_the_argument(client: redis.Redis, monkeypatch: pytes
         read(client, "cookie")
     with pytest.raises(ValueError, match="`secret_key`"):
         read(client, "cookie", secret_key="short")
+    with pytest.raises(ValueError, match="`secret_key`: key 2 has the key number of key 1"):
+        read(client, "cookie", secret_key=[GOOD, SAME_NUMBER])
     for id in ("", "00", ID.hex(), f"0g:{ID.hex()}", f"00:{ID.hex().upper()}"):
         with pytest.raises(ValueError, match="`id` must be the id of a StoredSession"):
             read_id(client, id)

@@ -180,6 +180,19 @@ def test_another_secret_than_the_other_workers_is_rejected(redis: RedisServer) -
         cache.close()
 
 
+def test_cause_of_an_incompatible_store_names_the_setting(redis: RedisServer) -> None:
+    first = small(store_of(redis), secret_key=KEY_OF_WORKERS)
+    # Without an answer it starts, and sees the other keys later.
+    redis.pause()
+    second = small(RedisStore(redis.url, timeout=0.1), secret_key=OTHER_KEY)
+    assert (state_of(second).state, state_of(second).cause) == ("down", None)
+    redis.resume()
+    wait_until(lambda: state_of(second).state == "incompatible", "the second worker sees the other keys")
+    assert str(state_of(second).cause).startswith("`secret_key` has no key in common")
+    for cache in (first, second):
+        cache.close()
+
+
 KEY_OF_WORKERS = "b1mVIDAzC1D1KMQv5lTSk8dPcCh8lIbbJx3zcwOWkk4"
 """A fixed one: keys are numbered by a hash, and random ones may collide."""
 
