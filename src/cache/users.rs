@@ -155,7 +155,8 @@ impl SessionCache {
     }
 
     /// Ends all sessions of a user except `except`, and returns the number of ended sessions.
-    /// `except` may be a replaced id that is remembered, if it belonged to the same user.
+    /// `except` may be a replaced id of the same user that is remembered, if no other user has signed
+    /// in to its session since.
     ///
     /// After it returns, no read finds a session whose sign-in had returned before the call. It
     /// holds one lock for a time proportional to the number of the user's sessions.

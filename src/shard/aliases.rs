@@ -86,6 +86,16 @@ impl Shard {
         }
     }
 
+    /// Returns the session of an id, or of an alias in its family. Other aliases that lead to it are
+    /// from before another user signed in to it.
+    pub(super) fn session_of_family(&self, id: &Id, now: Tick) -> Option<Offset> {
+        let session = self.session_of(id, now)?;
+        let (_, named) = self.find(id)?;
+        let family = Family::of(&Entry::at(&self.region, session).header());
+        let is_member = Entry::at(&self.region, named).family() == Some(family.parts());
+        (named == session || is_member).then_some(session)
+    }
+
     /// Returns the entry of an id, or the session to which an alias leads within its grace period.
     pub(super) fn find_within_grace(&self, id: &Id, now: Tick) -> Option<(Slot, Offset)> {
         let found = self.find(id)?;

@@ -8,6 +8,7 @@ use std::{
     thread::{self, ScopedJoinHandle},
 };
 
+use crate::rotation::user_elsewhere;
 use crate::support::{
     HOUR, MINUTE, PLAINLY, SECOND, builder, cache, create, create_many, filler, having, lifetime,
     load, opens, sign_in, signed_in,
@@ -258,6 +259,24 @@ fn end_user_sessions_can_except_one_session() {
     }
     assert!(!opens(&cache, &last.token));
     assert!(opens(&cache, &grace.token) && opens(&cache, &guest.token));
+}
+
+// TERM-5: docs/security-checklist.md
+#[test]
+fn an_id_from_before_another_user_signed_in_excepts_no_session() {
+    for is_presented in [false, true] {
+        let clock = ManualClock::new();
+        let cache = four_shards(&clock).build().unwrap();
+        let first = signed_in(&cache, b"", "ada");
+        let second = sign_in(&cache, &first.id, &user_elsewhere(&cache, &first));
+        let third = sign_in(&cache, &second.id, "ada");
+        if is_presented {
+            // Its alias leads directly to the session now.
+            assert!(!opens(&cache, &first.token));
+        }
+        assert_eq!(cache.end_user_sessions("ada", Some(&first.id)), 1);
+        assert!(!opens(&cache, &third.token));
+    }
 }
 
 #[test]

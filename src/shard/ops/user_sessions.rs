@@ -92,7 +92,7 @@ impl Shard {
         self.end_entry(at, EndReason::UserRevoked, now)
     }
 
-    /// Ends all sessions of a user, except the one to which `except` leads. Returns how many were
+    /// Ends all sessions of a user, except the one in whose family `except` is. Returns how many were
     /// ended.
     pub(crate) fn end_user_sessions(
         &mut self,
@@ -100,7 +100,7 @@ impl Shard {
         except: Option<&SessionId>,
         now: Tick,
     ) -> usize {
-        let kept = except.and_then(|id| self.session_of(&id.id, now));
+        let kept = except.and_then(|id| self.session_of_family(&id.id, now));
         let mut ended = 0;
         let mut next = self.users.first(&self.region, user);
         while let Some(at) = next {
