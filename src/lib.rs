@@ -81,9 +81,9 @@
 //! # Concurrency
 //!
 //! A [`SessionCache`] is `Send`, `Sync` and cheap to clone. Its methods are synchronous and short,
-//! so async code can call them directly. Operations are linearizable, and a read never observes a
-//! partial write. [`save`](SessionCache::save) is a compare-and-swap on the [`Version`]: of two
-//! concurrent saves, one fails with [`Error::Conflict`].
+//! so async code can call them directly. Operations on a session are linearizable, and a read never
+//! observes a partial write. [`save`](SessionCache::save) is a compare-and-swap on the [`Version`]:
+//! of two concurrent saves, one fails with [`Error::Conflict`].
 //!
 //! No thread starts by itself. [`SessionCache::start_maintenance`] starts one that frees expired
 //! sessions; without it, their memory is freed when it is needed.

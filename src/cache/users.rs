@@ -158,8 +158,9 @@ impl SessionCache {
     /// `except` may be a replaced id of the same user that is remembered, if no other user has signed
     /// in to its session since.
     ///
-    /// After it returns, no read finds a session whose sign-in had returned before the call. It
-    /// holds one lock for a time proportional to the number of the user's sessions.
+    /// After it returns, no read finds a session whose sign-in had returned before the call. Reads
+    /// during the call may see one session ended before another. It holds one lock for a time
+    /// proportional to the number of the user's sessions.
     ///
     /// ```
     /// use sessile::{KeyRing, SessionCache};

@@ -1,13 +1,14 @@
 //! Histories that the checker must accept.
 
 use crate::calls::{
-    A, B, C, END_A, END_USER, ENDED, LOAD_A, ROTATE_A, SESSIONS, call, created, issued, read,
+    A, B, C, D, END_A, END_USER, ENDED, LOAD_A, ROTATE_A, SESSIONS, call, created, issued, read,
+    read_of_user,
 };
 use crate::history::{Answer, Call, Verb, check};
 
 #[test]
 fn linearizable_histories_are_accepted() {
-    let accepted: [(&str, &[Call]); 15] = [
+    let accepted: [(&str, &[Call]); 16] = [
         ("nothing", &[]),
         (
             "calls that do not overlap",
@@ -148,6 +149,19 @@ fn linearizable_histories_are_accepted() {
                 call(4..9, END_USER, Answer::Sessions(1)),
                 call(5..6, SESSIONS, Answer::Sessions(1)),
                 call(7..8, SESSIONS, Answer::Sessions(0)),
+            ],
+        ),
+        (
+            "reads that see the end of one of a user's sessions before that of the other",
+            &[
+                created(),
+                call(0..1, Verb::Create { value: 5 }, issued(B, 1)),
+                call(2..3, Verb::SignIn { id: A, user: 0 }, issued(C, 1)),
+                call(4..5, Verb::SignIn { id: B, user: 0 }, issued(D, 1)),
+                call(6..15, END_USER, Answer::Sessions(2)),
+                call(7..8, Verb::Load { id: D }, Answer::Gone),
+                call(9..10, Verb::Load { id: C }, read_of_user(1, 7)),
+                call(11..12, Verb::Load { id: C }, Answer::Gone),
             ],
         ),
         (

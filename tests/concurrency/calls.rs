@@ -47,3 +47,12 @@ pub(crate) fn read(version: u32, value: u32) -> Answer {
         user: None,
     }
 }
+
+/// The answer to a read of a session of user 0.
+pub(crate) fn read_of_user(version: u32, value: u32) -> Answer {
+    Answer::Read {
+        version,
+        value,
+        user: Some(0),
+    }
+}

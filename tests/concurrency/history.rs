@@ -6,18 +6,18 @@
 //! had returned, and a sequential model gives the recorded answers (Herlihy and Wing 1990). The
 //! search tries each call that may come next (Wing and Gong 1993) and visits no set of finished
 //! calls twice with the same state (Lowe 2017). Since that is costly, a history is first
-//! partitioned by session, each with all ids that it ever had. If a verb is about a user, the
-//! user's sessions form one part. A history is linearizable if and only if its parts are (Horn and
-//! Kroening 2015).
+//! partitioned (`parts`).
 //!
 //! Time does not pass in a history. The recorder numbers ids and users.
 //!
 //! A new verb is a variant of [`Verb`] and an arm of [`State::accepts`]. If it names anything but
-//! ids and users, it also needs an arm of [`Verb::names`].
+//! ids and users, it also needs an arm of `Verb::names`.
 
 #![allow(dead_code)]
 
 use std::collections::HashSet;
+
+use crate::parts::parts;
 
 /// The number of an id, below [`IDS`].
 pub(crate) type Id = u8;
@@ -37,17 +37,49 @@ pub(crate) struct Call {
 /// A verb with its arguments. Values stand for data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
-    Create { value: u32 },
-    Load { id: Id },
-    Save { id: Id, version: u32, value: u32 },
-    Touch { id: Id },
-    Rotate { id: Id, grace: bool },
-    SignIn { id: Id, user: User },
-    End { id: Id },
-    EndIfUnchanged { id: Id, version: u32 },
-    EndUserSessions { user: User, except: Option<Id> },
-    UserSessions { user: User },
+    Create {
+        value: u32,
+    },
+    Load {
+        id: Id,
+    },
+    Save {
+        id: Id,
+        version: u32,
+        value: u32,
+    },
+    Touch {
+        id: Id,
+    },
+    Rotate {
+        id: Id,
+        grace: bool,
+    },
+    SignIn {
+        id: Id,
+        user: User,
+    },
+    End {
+        id: Id,
+    },
+    EndIfUnchanged {
+        id: Id,
+        version: u32,
+    },
+    EndUserSessions {
+        user: User,
+        except: Option<Id>,
+    },
+    UserSessions {
+        user: User,
+    },
     EndAll,
+    /// The part of `EndUserSessions` that is about the session with an id.
+    EndOneOf {
+        id: Id,
+        user: User,
+        except: Option<Id>,
+    },
 }
 
 /// The result of a verb.
@@ -181,89 +213,6 @@ impl Step {
     }
 }
 
-/// Returns the calls of each session, or of each user's sessions, sorted by when they were made.
-fn parts(history: &[Call]) -> Vec<Vec<Call>> {
-    let mut groups = Groups::new();
-    let about_users = history.iter().any(|call| call.verb.is_about_users());
-    let names = |call: &Call| call.verb.names(call.answer, about_users);
-    for call in history {
-        let names = names(call);
-        names
-            .windows(2)
-            .for_each(|pair| groups.join(pair[0], pair[1]));
-    }
-    let mut parts = vec![Vec::new(); NAMES];
-    for call in history {
-        let first = *names(call).first().expect("every call names something");
-        parts[groups.find(first)].push(*call);
-    }
-    parts.retain(|part| !part.is_empty());
-    parts
-        .iter_mut()
-        .for_each(|part| part.sort_by_key(|call| call.called));
-    parts
-}
-
-impl Verb {
-    fn is_about_users(self) -> bool {
-        matches!(
-            self,
-            Self::EndUserSessions { .. } | Self::UserSessions { .. } | Self::EndAll
-        )
-    }
-
-    /// Returns the names that assign a call to a part. Users matter only if a verb is about them.
-    fn names(self, answer: Answer, about_users: bool) -> Vec<usize> {
-        let (id, user) = match self {
-            Self::Create { .. } => (None, None),
-            Self::Load { id }
-            | Self::Save { id, .. }
-            | Self::Touch { id }
-            | Self::Rotate { id, .. }
-            | Self::End { id }
-            | Self::EndIfUnchanged { id, .. } => (Some(id), None),
-            Self::SignIn { id, user } => (Some(id), Some(user)),
-            Self::EndUserSessions { user, except } => (except, Some(user)),
-            Self::UserSessions { user } => (None, Some(user)),
-            Self::EndAll => return (0..NAMES).collect(),
-        };
-        let issued = if let Answer::Issued { id, .. } = answer {
-            Some(id)
-        } else {
-            None
-        };
-        let user = user
-            .filter(|_| about_users)
-            .map(|user| IDS + usize::from(user));
-        [id, issued]
-            .into_iter()
-            .flatten()
-            .map(usize::from)
-            .chain(user)
-            .collect()
-    }
-}
-
-/// Sets of names that belong together (union and find; Galler and Fischer 1964).
-struct Groups([usize; NAMES]);
-
-impl Groups {
-    fn new() -> Self {
-        Self(std::array::from_fn(|name| name))
-    }
-
-    fn find(&self, mut name: usize) -> usize {
-        while self.0[name] != name {
-            name = self.0[name];
-        }
-        name
-    }
-
-    fn join(&mut self, one: usize, other: usize) {
-        self.0[self.find(one)] = self.find(other);
-    }
-}
-
 /// The model: the live sessions, ordered by their first id.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct State(Vec<Session>);
@@ -319,9 +268,11 @@ impl State {
             }
             Verb::EndIfUnchanged { id, version } => self.end_if_unchanged(id, version, answer),
             Verb::EndUserSessions { user, except } => {
-                let kept = except.map_or(0, bit);
-                let has_user = |each: &Session| each.user == Some(user) && each.theirs & kept == 0;
-                answer == Answer::Sessions(self.end(has_user))
+                answer == Answer::Sessions(self.end(|each| each.is_ended_with(user, except)))
+            }
+            Verb::EndOneOf { id, user, except } => {
+                self.end(|each| each.ids & bit(id) != 0 && each.is_ended_with(user, except));
+                answer == Answer::Done
             }
             Verb::UserSessions { user } => {
                 let all = self.0.iter().filter(|session| session.user == Some(user));
@@ -413,6 +364,11 @@ impl State {
 }
 
 impl Session {
+    /// Returns true if the session ends with the user's sessions.
+    fn is_ended_with(&self, user: User, except: Option<Id>) -> bool {
+        self.user == Some(user) && self.theirs & except.map_or(0, bit) == 0
+    }
+
     fn read(&self) -> Answer {
         Answer::Read {
             version: self.version,
@@ -430,5 +386,4 @@ fn bit(id: Id) -> u64 {
 /// part.
 pub(crate) const IDS: usize = u64::BITS as usize;
 pub(crate) const USERS: usize = 8;
-const NAMES: usize = IDS + USERS;
 const MAX_CALLS: usize = u128::BITS as usize;

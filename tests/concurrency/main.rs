@@ -10,6 +10,7 @@ mod barrier;
 mod calls;
 mod history;
 mod linearizability;
+mod parts;
 mod recorder;
 mod rejected_histories;
 mod resurrection;

@@ -2,6 +2,7 @@
 
 use crate::calls::{
     A, B, C, D, END_A, END_USER, ENDED, LOAD_A, ROTATE_A, SESSIONS, call, created, issued, read,
+    read_of_user,
 };
 use crate::history::{Answer, Call, Verb, check};
 
@@ -23,7 +24,7 @@ fn other_histories_are_rejected() {
         )
     };
     let with_grace = || call(2..3, Verb::Rotate { id: A, grace: true }, issued(B, 1));
-    let rejected: [(&str, &[Call]); 27] = [
+    let rejected: [(&str, &[Call]); 31] = [
         (
             "an old id within its grace period is rotated",
             &[created(), with_grace(), call(4..5, ROTATE_A, issued(C, 1))],
@@ -262,6 +263,52 @@ fn other_histories_are_rejected() {
                 sign_in(2, A, B),
                 call(4..5, END_USER, Answer::Sessions(1)),
                 call(6..7, Verb::Touch { id: B }, Answer::Done),
+            ],
+        ),
+        (
+            "a read finds one of two sessions after the end of their user's",
+            &[
+                created(),
+                call(0..1, Verb::Create { value: 5 }, issued(B, 1)),
+                sign_in(2, A, C),
+                sign_in(4, B, D),
+                call(6..7, END_USER, Answer::Sessions(2)),
+                call(8..9, Verb::Load { id: C }, read_of_user(1, 7)),
+            ],
+        ),
+        (
+            "a read finds a session again during the end of its user's",
+            &[
+                created(),
+                call(0..1, Verb::Create { value: 5 }, issued(B, 1)),
+                sign_in(2, A, C),
+                sign_in(4, B, D),
+                call(6..15, END_USER, Answer::Sessions(2)),
+                call(7..8, Verb::Load { id: C }, Answer::Gone),
+                call(9..10, Verb::Load { id: C }, read_of_user(1, 7)),
+            ],
+        ),
+        (
+            "a list during the end of a user's sessions has one of two",
+            &[
+                created(),
+                call(0..1, Verb::Create { value: 5 }, issued(B, 1)),
+                sign_in(2, A, C),
+                sign_in(4, B, D),
+                call(6..15, END_USER, Answer::Sessions(2)),
+                call(7..8, SESSIONS, Answer::Sessions(1)),
+            ],
+        ),
+        (
+            "a touch finds a session after the end of another of the user's sessions was seen",
+            &[
+                created(),
+                call(0..1, Verb::Create { value: 5 }, issued(B, 1)),
+                sign_in(2, A, C),
+                sign_in(4, B, D),
+                call(6..15, END_USER, Answer::Sessions(2)),
+                call(7..8, Verb::Touch { id: D }, Answer::Gone),
+                call(9..10, Verb::Touch { id: C }, Answer::Done),
             ],
         ),
         (
