@@ -155,11 +155,11 @@ impl SessionCache {
     }
 
     /// Ends all sessions of a user except `except`, and returns the number of ended sessions.
-    /// `except` may be a replaced id of the same user that is remembered, if no other user has signed
-    /// in to its session since.
+    /// `except` may be a replaced id that is remembered, if the same user has been signed in to its
+    /// session since. Other ids that the session had may keep it or not.
     ///
     /// After it returns, no read finds a session whose sign-in had returned before the call. Reads
-    /// during the call may see one session ended before another. It holds one lock for a time
+    /// during the call may find one session ended before another. It holds one lock for a time
     /// proportional to the number of the user's sessions.
     ///
     /// ```

@@ -86,8 +86,8 @@ impl Shard {
         }
     }
 
-    /// Returns the session of an id, or of an alias in its family. Other aliases that lead to it are
-    /// from before another user signed in to it.
+    /// Returns the session with this id, or the session in whose family this alias is. Any other
+    /// alias of it is from before the session was in another shard.
     pub(super) fn session_of_family(&self, id: &Id, now: Tick) -> Option<Offset> {
         let session = self.session_of(id, now)?;
         let (_, named) = self.find(id)?;

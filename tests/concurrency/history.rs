@@ -37,49 +37,17 @@ pub(crate) struct Call {
 /// A verb with its arguments. Values stand for data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
-    Create {
-        value: u32,
-    },
-    Load {
-        id: Id,
-    },
-    Save {
-        id: Id,
-        version: u32,
-        value: u32,
-    },
-    Touch {
-        id: Id,
-    },
-    Rotate {
-        id: Id,
-        grace: bool,
-    },
-    SignIn {
-        id: Id,
-        user: User,
-    },
-    End {
-        id: Id,
-    },
-    EndIfUnchanged {
-        id: Id,
-        version: u32,
-    },
-    EndUserSessions {
-        user: User,
-        except: Option<Id>,
-    },
-    UserSessions {
-        user: User,
-    },
+    Create { value: u32 },
+    Load { id: Id },
+    Save { id: Id, version: u32, value: u32 },
+    Touch { id: Id },
+    Rotate { id: Id, grace: bool },
+    SignIn { id: Id, user: User },
+    End { id: Id },
+    EndIfUnchanged { id: Id, version: u32 },
+    EndUserSessions { user: User, except: Option<Id> },
+    UserSessions { user: User },
     EndAll,
-    /// The part of `EndUserSessions` that is about the session with an id.
-    EndOneOf {
-        id: Id,
-        user: User,
-        except: Option<Id>,
-    },
 }
 
 /// The result of a verb.
@@ -268,11 +236,9 @@ impl State {
             }
             Verb::EndIfUnchanged { id, version } => self.end_if_unchanged(id, version, answer),
             Verb::EndUserSessions { user, except } => {
-                answer == Answer::Sessions(self.end(|each| each.is_ended_with(user, except)))
-            }
-            Verb::EndOneOf { id, user, except } => {
-                self.end(|each| each.ids & bit(id) != 0 && each.is_ended_with(user, except));
-                answer == Answer::Done
+                let kept = except.map_or(0, bit);
+                let has_user = |each: &Session| each.user == Some(user) && each.theirs & kept == 0;
+                answer == Answer::Sessions(self.end(has_user))
             }
             Verb::UserSessions { user } => {
                 let all = self.0.iter().filter(|session| session.user == Some(user));
@@ -364,11 +330,6 @@ impl State {
 }
 
 impl Session {
-    /// Returns true if the session ends with the user's sessions.
-    fn is_ended_with(&self, user: User, except: Option<Id>) -> bool {
-        self.user == Some(user) && self.theirs & except.map_or(0, bit) == 0
-    }
-
     fn read(&self) -> Answer {
         Answer::Read {
             version: self.version,

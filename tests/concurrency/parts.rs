@@ -4,21 +4,36 @@
 //! user, the user's sessions form one part. A history is linearizable if and only if its parts are
 //! (Horn and Kroening 2015).
 //!
-//! Reads take no lock, so a read may see that one of a user's sessions is ended, and a later one
-//! that another is not yet. A history in which `end_user_sessions` ended several sessions therefore
-//! has parts of two kinds: the calls that take a lock, of all sessions of a user, and all calls, of
-//! each session.
+//! Reads take no lock. While `end_user_sessions` runs, a read may find one session ended, and a
+//! later read may still find another session of that user. If a call ended several sessions, the
+//! history is therefore checked once per session: all calls that take a lock, and the reads of that
+//! session.
 
-use crate::history::{Answer, Call, IDS, Id, USERS, User, Verb};
+use std::{collections::BTreeSet, iter};
 
-/// Returns the parts of a history. If all of them have an order, the history is right.
+use crate::history::{Answer, Call, IDS, USERS, Verb};
+
+/// Returns the parts of a history, which is accepted if each of them has an order.
 pub(crate) fn parts(history: &[Call]) -> Vec<Vec<Call>> {
     if !ends_several(history) {
         return partition(history);
     }
-    let takes_lock = |call: &&Call| !matches!(call.verb, Verb::Load { .. });
-    let locked: Vec<Call> = history.iter().filter(takes_lock).copied().collect();
-    [partition(&locked), partition(&by_session(history))].concat()
+    let about_one = history.iter().filter(|call| !call.verb.is_about_users());
+    let sessions = Groups::of(about_one.map(|call| call.verb.names(call.answer, false)));
+    let read = |call: &Call| match call.verb {
+        Verb::Load { id } => Some(sessions.find(id.into())),
+        _ => None,
+    };
+    let with_reads_of = |session: Option<usize>| {
+        let is_in = |call: &&Call| read(call).is_none() || read(call) == session;
+        partition(&history.iter().filter(is_in).copied().collect::<Vec<_>>())
+    };
+    let are_read: BTreeSet<usize> = history.iter().filter_map(read).collect();
+    let each = are_read.into_iter().map(Some);
+    iter::once(None)
+        .chain(each)
+        .flat_map(with_reads_of)
+        .collect()
 }
 
 /// Returns true if `end_user_sessions` ended more than one session.
@@ -28,41 +43,6 @@ pub(crate) fn ends_several(history: &[Call]) -> bool {
         _ => 0,
     };
     history.iter().any(|call| ended(call) > 1)
-}
-
-/// Returns a history in which each call is about one session, or about all. Lists of a user's
-/// sessions are left out, and the end of them is one call for each session that was ever theirs.
-fn by_session(history: &[Call]) -> Vec<Call> {
-    let about_one = history.iter().filter(|call| !call.verb.is_about_users());
-    let groups = Groups::of(about_one.map(|call| call.verb.names(call.answer, false)));
-    let is_one = |one: Id, other: Id| groups.find(one.into()) == groups.find(other.into());
-    let first_id = |call: &Call| match (call.verb, call.answer) {
-        (Verb::Create { .. }, Answer::Issued { id, .. }) => Some(id),
-        _ => None,
-    };
-    let was_theirs = |first: Id, user: User, end: &Call| {
-        history.iter().any(|call| match call.verb {
-            Verb::SignIn { id, user: theirs } => {
-                theirs == user && is_one(first, id) && call.called < end.returned
-            }
-            _ => false,
-        })
-    };
-    let split = |call: &Call| match call.verb {
-        Verb::UserSessions { .. } => Vec::new(),
-        Verb::EndUserSessions { user, except } => history
-            .iter()
-            .filter_map(first_id)
-            .filter(|&id| was_theirs(id, user, call))
-            .map(|id| Call {
-                verb: Verb::EndOneOf { id, user, except },
-                answer: Answer::Done,
-                ..*call
-            })
-            .collect(),
-        _ => vec![*call],
-    };
-    history.iter().flat_map(split).collect()
 }
 
 /// Returns the calls of each session, or of each user's sessions, sorted by when they were made.
@@ -103,7 +83,6 @@ impl Verb {
             Self::SignIn { id, user } => (Some(id), Some(user)),
             Self::EndUserSessions { user, except } => (except, Some(user)),
             Self::UserSessions { user } => (None, Some(user)),
-            Self::EndOneOf { id, .. } => (Some(id), None),
             Self::EndAll => return (0..NAMES).collect(),
         };
         let issued = if let Answer::Issued { id, .. } = answer {

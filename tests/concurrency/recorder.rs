@@ -146,8 +146,8 @@ impl Recorder<'_> {
 impl Round {
     fn new(cache: &SessionCache, number: usize) -> Self {
         let alice = TestUser::new(cache, format!("alice {number}"));
-        // In different shards, so that no alias from before another user's sign-in is in the family
-        // of a session: the model knows none as an exception.
+        // In one shard, a session's family also has ids from before another user's sign-in, which
+        // the model does not accept as exceptions.
         let mut bobs = (0..).map(|bob| TestUser::new(cache, format!("bob {bob} of {number}")));
         let bob = bobs
             .find(|bob| bob.place != alice.place)

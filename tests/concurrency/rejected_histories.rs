@@ -1,8 +1,8 @@
 //! Histories that the checker must reject.
 
 use crate::calls::{
-    A, B, C, D, END_A, END_USER, ENDED, LOAD_A, ROTATE_A, SESSIONS, call, created, issued, read,
-    read_of_user,
+    A, B, C, D, E, END_A, END_USER, ENDED, F, LOAD_A, ROTATE_A, SESSIONS, call, created, issued,
+    read, read_of_user,
 };
 use crate::history::{Answer, Call, Verb, check};
 
@@ -24,7 +24,7 @@ fn other_histories_are_rejected() {
         )
     };
     let with_grace = || call(2..3, Verb::Rotate { id: A, grace: true }, issued(B, 1));
-    let rejected: [(&str, &[Call]); 31] = [
+    let rejected: [(&str, &[Call]); 33] = [
         (
             "an old id within its grace period is rotated",
             &[created(), with_grace(), call(4..5, ROTATE_A, issued(C, 1))],
@@ -309,6 +309,31 @@ fn other_histories_are_rejected() {
                 call(6..15, END_USER, Answer::Sessions(2)),
                 call(7..8, Verb::Touch { id: D }, Answer::Gone),
                 call(9..10, Verb::Touch { id: C }, Answer::Done),
+            ],
+        ),
+        (
+            "a touch finds a session after the end of another of the user's sessions was read",
+            &[
+                created(),
+                call(0..1, Verb::Create { value: 5 }, issued(B, 1)),
+                sign_in(2, A, C),
+                sign_in(4, B, D),
+                call(6..15, END_USER, Answer::Sessions(2)),
+                call(7..8, Verb::Load { id: D }, Answer::Gone),
+                call(9..10, Verb::Touch { id: C }, Answer::Done),
+            ],
+        ),
+        (
+            "a session of a sign-in during the end of its user's sessions is lost",
+            &[
+                created(),
+                call(0..1, Verb::Create { value: 5 }, issued(B, 1)),
+                call(0..1, Verb::Create { value: 6 }, issued(E, 1)),
+                sign_in(2, A, C),
+                sign_in(4, B, D),
+                call(6..15, END_USER, Answer::Sessions(2)),
+                sign_in(8, E, F),
+                call(16..17, Verb::Load { id: F }, Answer::Gone),
             ],
         ),
         (

@@ -7,7 +7,7 @@ use crate::support::Random;
 
 /// Random histories of few calls whose answers are right in some order. The search must agree with
 /// trying every order, whether or not the calls overlap as that order requires. If a call ended
-/// several sessions, the search may accept more.
+/// several sessions, the checker may also accept a history without an order.
 #[test]
 fn the_search_agrees_with_trying_every_order() {
     let (mut random, mut verdicts) = (Random::new(), [0, 0]);

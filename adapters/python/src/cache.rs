@@ -86,7 +86,6 @@ impl SessionCache {
             .transpose()?;
         let reserved = reserved_for_authenticated.named("reserved_for_authenticated")?;
         let facts = Facts {
-            keys_setting: keys.setting(),
             cookie_name: cookie_name.named("cookie_name")?,
             max_session_size: max_session_size.named("max_session_size")?,
         };
@@ -103,7 +102,7 @@ impl SessionCache {
             .end_reused(end_reused.named("end_reused")?)
             .verify_first(verify_first.named("verify_first")?)
             .events(events.named("events")?);
-        Self::build(py, settings, clock, store, facts)
+        Self::build(py, settings, keys.setting(), clock, store, facts)
     }
 
     /// Creates a session that holds `data`.
@@ -397,6 +396,7 @@ impl SessionCache {
     fn build(
         py: Python<'_>,
         mut settings: SessionCacheBuilder,
+        keys_setting: &'static str,
         clock: Option<Argument<Py<ManualClock>>>,
         store: Option<Given>,
         facts: Facts,
@@ -408,7 +408,7 @@ impl SessionCache {
             settings = settings.clock(clock.named("clock")?.get().0.clone());
         }
         Ok(Self {
-            engine: Engine::new(py, settings, store, facts)?,
+            engine: Engine::new(py, settings, keys_setting, store, facts)?,
             moves: Moves::default(),
         })
     }

@@ -45,12 +45,12 @@ struct State {
     /// `None` before the first use in a process that is about to be forked, and after a close.
     cache: Option<OfProcess<Cache>>,
     settings: SessionCacheBuilder,
+    /// The name of the setting that defines the keys, for errors.
+    keys_setting: &'static str,
 }
 
 /// The parts of the settings that are known without a cache.
 pub(crate) struct Facts {
-    /// The name of the setting that defines the keys, for errors.
-    pub(crate) keys_setting: &'static str,
     pub(crate) cookie_name: String,
     pub(crate) max_session_size: usize,
 }
@@ -59,6 +59,7 @@ impl Engine {
     pub(crate) fn new(
         py: Python<'_>,
         settings: SessionCacheBuilder,
+        keys_setting: &'static str,
         store: Option<Given>,
         facts: Facts,
     ) -> PyResult<Self> {
@@ -67,6 +68,7 @@ impl Engine {
             state: Arc::new(Mutex::new(State {
                 cache: None,
                 settings,
+                keys_setting,
             })),
             opening: Mutex::new(OfProcess::new(Arc::default())),
             builds: AtomicU64::new(0),
@@ -125,7 +127,7 @@ impl Engine {
         let health = self.cache(py)?.store_health();
         Ok(health.map(|health| StoreHealth {
             health,
-            keys_setting: self.facts.keys_setting,
+            keys_setting: self.state.lock().keys_setting,
         }))
     }
 
@@ -134,7 +136,7 @@ impl Engine {
         self.builds.load(Relaxed)
     }
 
-    /// Replaces the keys. An error names `setting`.
+    /// Replaces the keys. `setting` is their name in errors.
     pub(crate) fn set_keys(
         &self,
         py: Python<'_>,
@@ -148,6 +150,7 @@ impl Engine {
         .map_err(keys::rejected(setting))?;
         let mut state = self.state.lock();
         state.settings = state.settings.clone().keys(keys);
+        state.keys_setting = setting;
         Ok(())
     }
 
@@ -161,15 +164,15 @@ impl Engine {
     /// is used.
     #[cold]
     fn rebuild(&self, py: Python<'_>) -> PyResult<Cache> {
-        let keys_setting = self.facts.keys_setting;
+        let (settings, keys_setting) = self.settings();
         let Some(store) = &self.store else {
-            let settings = self.state.lock().settings.clone();
             // Without the interpreter lock, because building initialises all of the memory.
             let built = py.detach(|| settings.build());
-            let cache = built.map_err(|error| value_error(keys::named(error, keys_setting)))?;
+            let cache =
+                built.map_err(|error| value_error(keys::with_setting(&error, keys_setting)))?;
             return Ok(self.install(Cache::Local(cache)));
         };
-        let (opening, settings) = (self.opening(), self.state.lock().settings.clone());
+        let opening = self.opening();
         let built: PyResult<(Cache, Option<String>)> = py.detach(|| {
             let _guard = opening.lock();
             // The state is locked only with the interpreter lock.
@@ -185,6 +188,12 @@ impl Engine {
             warn(py, &text)?;
         }
         Ok(cache)
+    }
+
+    /// Returns the settings, and the name of the one that defines the keys.
+    fn settings(&self) -> (SessionCacheBuilder, &'static str) {
+        let state = self.state.lock();
+        (state.settings.clone(), state.keys_setting)
     }
 
     /// Returns the lock of this process.

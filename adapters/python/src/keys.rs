@@ -11,7 +11,7 @@ use pyo3::{
     prelude::*,
     types::{PyBytes, PyList, PyString, PyTuple},
 };
-use sessile::KeyRing;
+use sessile::{KeyError, KeyRing};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -26,12 +26,12 @@ pub(crate) struct Given<'a, 'py> {
 }
 
 impl Given<'_, '_> {
-    /// Returns the name of the setting that was given.
+    /// Returns the name of the setting that was given, or of the environment variable.
     pub(crate) fn setting(&self) -> &'static str {
-        if self.secret_key.is_some() {
-            "secret_key"
-        } else {
-            "keys"
+        match (self.secret_key, self.keys) {
+            (Some(_), _) => "secret_key",
+            (None, None) if !self.insecure_dev_key => ENVIRONMENT_VARIABLE,
+            _ => "keys",
         }
     }
 }
@@ -49,10 +49,11 @@ pub(crate) fn ring(py: Python<'_>, given: Given<'_, '_>) -> PyResult<KeyRing> {
         (None, None) if given.insecure_dev_key => KeyRing::generate().map_err(rejected("keys")),
         (Some(secret), None) => from_bytes("secret_key", &secrets("secret_key", secret)?),
         (None, Some(keys)) => base64(&secrets("keys", keys)?),
-        (None, None) => KeyRing::from_env(ENVIRONMENT_VARIABLE).map_err(|error| {
-            PyValueError::new_err(format!(
+        (None, None) => KeyRing::from_env(ENVIRONMENT_VARIABLE).map_err(|error| match error {
+            KeyError::Unset { .. } => PyValueError::new_err(format!(
                 "`secret_key` or `keys` must be given, got neither: {error}"
-            ))
+            )),
+            error => rejected(ENVIRONMENT_VARIABLE)(error),
         }),
     }
 }
@@ -119,13 +120,12 @@ fn insecure(secrets: &[Secret]) -> PyResult<KeyRing> {
 }
 
 /// Returns the exception for keys that were rejected.
-pub(crate) fn rejected(setting: &'static str) -> impl Fn(sessile::KeyError) -> PyErr {
+pub(crate) fn rejected(setting: &'static str) -> impl Fn(KeyError) -> PyErr {
     move |error| PyValueError::new_err(format!("`{setting}`: {error}"))
 }
 
-/// Returns the text of an error of the engine, in which the keys have the name of `setting`.
-#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
-pub(crate) fn named(error: impl ToString, setting: &str) -> String {
+/// Returns the text of an error of the engine, with `keys` replaced by the name of the setting.
+pub(crate) fn with_setting(error: &impl ToString, setting: &str) -> String {
     error.to_string().replace("`keys`", &format!("`{setting}`"))
 }
 

@@ -47,7 +47,7 @@ impl StoreReader {
             .keys(keys::ring(py, given)?);
         let l1 = builder
             .build_l1([0; 32])
-            .map_err(|error| value_error(keys::named(error, given.setting())))?;
+            .map_err(|error| value_error(keys::with_setting(&error, given.setting())))?;
         Ok(Self {
             encryption: Encryption::derive(&l1),
             l1,

@@ -207,7 +207,7 @@ impl StoreHealth {
     #[getter]
     fn cause(&self) -> Option<String> {
         match &self.health.state {
-            StoreState::Incompatible(cause) => Some(keys::named(cause, self.keys_setting)),
+            StoreState::Incompatible(cause) => Some(keys::with_setting(cause, self.keys_setting)),
             _ => None,
         }
     }

@@ -90,8 +90,8 @@ impl StoreSettings {
             builder = builder.timeout(timeout);
         }
         let cache = builder.build().map_err(|error| match error {
-            StoreBuildError::Cache(error) => value_error(keys::named(error, keys_setting)),
-            error => named(keys::named(error, keys_setting)),
+            StoreBuildError::Cache(error) => value_error(keys::with_setting(&error, keys_setting)),
+            error => named(keys::with_setting(&error, keys_setting)),
         })?;
         let warning = warning(&cache, redis.as_ref());
         Ok((cache, warning))

@@ -7,7 +7,6 @@ import warnings
 from functools import partial
 
 import pytest
-from redis_server import RedisServer
 from starlette.datastructures import Secret
 
 from sessile import SessionCache
@@ -100,14 +99,20 @@ def test_keys_are_base64_as_in_the_environment(monkeypatch: pytest.MonkeyPatch) 
         SessionCache(keys=key, secret_key=GOOD, memory=MEMORY)
 
 
-def test_error_of_two_keys_with_one_number_names_the_setting(redis: RedisServer) -> None:
-    secrets = [GOOD, SAME_NUMBER]
+def test_error_of_two_keys_with_one_number_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [base64.b64encode(secret.encode()).decode() for secret in (GOOD, SAME_NUMBER)]
     text = "key 2 has the key number of key 1; use another key"
-    for build in (SessionCache, partial(SessionCache, store=redis.url), partial(SessionMiddleware, no_app)):
+    for build in (SessionCache, partial(SessionMiddleware, no_app)):
         with pytest.raises(ValueError, match=f"^`secret_key`: {text}"):
-            build(secret_key=secrets, memory=MEMORY)
+            build(secret_key=[GOOD, SAME_NUMBER], memory=MEMORY)
         with pytest.raises(ValueError, match=f"^`keys`: {text}"):
-            build(keys=[base64.b64encode(secret.encode()).decode() for secret in secrets], memory=MEMORY)
+            build(keys=keys, memory=MEMORY)
+        monkeypatch.setenv("SESSILE_KEYS", ",".join(keys))
+        with pytest.raises(ValueError, match=f"^`SESSILE_KEYS`: {text}"):
+            build(memory=MEMORY)
+        monkeypatch.setenv("SESSILE_KEYS", "no base64!")
+        with pytest.raises(ValueError, match="^`SESSILE_KEYS`: key 1 must be base64"):
+            build(memory=MEMORY)
     cache = SessionCache(secret_key=GOOD, memory=MEMORY)
     with pytest.raises(ValueError, match="^`secret_key`: key 1 has the key number of an earlier key; use another key"):
         cache.set_keys(secret_key=SAME_NUMBER)

@@ -17,6 +17,7 @@ from conftest import KEY, visitor
 from redis_server import RedisServer, free_port, wait_until
 from starlette.requests import Request
 from starlette.responses import Response
+from test_keys import GOOD, SAME_NUMBER
 
 from sessile import RedisStore, SessionCache, StoreHealth
 from sessile.starlette import SessionMiddleware
@@ -180,6 +181,11 @@ def test_another_secret_than_the_other_workers_is_rejected(redis: RedisServer) -
         cache.close()
 
 
+def test_error_of_two_keys_with_one_number_names_the_setting(redis: RedisServer) -> None:
+    with pytest.raises(ValueError, match="^`secret_key`: key 2 has the key number of key 1"):
+        small(store_of(redis), secret_key=[GOOD, SAME_NUMBER])
+
+
 def test_cause_of_an_incompatible_store_names_the_setting(redis: RedisServer) -> None:
     first = small(store_of(redis), secret_key=KEY_OF_WORKERS)
     # Without an answer it starts, and sees the other keys later.
@@ -189,6 +195,8 @@ def test_cause_of_an_incompatible_store_names_the_setting(redis: RedisServer) ->
     redis.resume()
     wait_until(lambda: state_of(second).state == "incompatible", "the second worker sees the other keys")
     assert str(state_of(second).cause).startswith("`secret_key` has no key in common")
+    second.set_keys(keys=b64encode(OTHER_KEY.encode()).decode())
+    assert str(state_of(second).cause).startswith("`keys` has no key in common")
     for cache in (first, second):
         cache.close()
 

@@ -92,8 +92,8 @@ impl Shard {
         self.end_entry(at, EndReason::UserRevoked, now)
     }
 
-    /// Ends all sessions of a user, except the one in whose family `except` is. Returns how many were
-    /// ended.
+    /// Ends all sessions of a user, except that of `except`, its current id or an alias in its
+    /// family. Returns how many were ended.
     pub(crate) fn end_user_sessions(
         &mut self,
         user: &UserHash,

@@ -105,7 +105,7 @@ fn memory_pressure_signs_out_and_never_brings_back() {
 
 #[test]
 fn memory_pressure_on_the_data_set_signs_everyone_out() {
-    // With one LRU list, an item that was read several times is evicted in its turn.
+    // With one LRU list, items that were read several times are not protected from eviction.
     let Some(server) = Server::start(&["-m", "1", "-I", "512k", "-o", "no_lru_maintainer"]) else {
         return;
     };
