@@ -2,12 +2,22 @@
 
 use crate::calls::{
     A, B, C, D, END_A, END_USER, ENDED, LOAD_A, ROTATE_A, SESSIONS, call, created, issued, read,
-    read_of_user,
+    read_of_user, two_sessions_of_a_user,
 };
 use crate::history::{Answer, Call, Verb, check};
 
 #[test]
 fn linearizable_histories_are_accepted() {
+    let reads_apart = [
+        &two_sessions_of_a_user()[..],
+        &[
+            call(6..15, END_USER, Answer::Sessions(2)),
+            call(7..8, Verb::Load { id: D }, Answer::Gone),
+            call(9..10, Verb::Load { id: C }, read_of_user(1, 7)),
+            call(11..12, Verb::Load { id: C }, Answer::Gone),
+        ],
+    ]
+    .concat();
     let accepted: [(&str, &[Call]); 16] = [
         ("nothing", &[]),
         (
@@ -27,15 +37,7 @@ fn linearizable_histories_are_accepted() {
                 call(6..7, ROTATE_A, issued(B, 2)),
                 call(8..9, Verb::Load { id: A }, Answer::Gone),
                 call(10..11, Verb::SignIn { id: B, user: 0 }, issued(C, 2)),
-                call(
-                    12..13,
-                    Verb::Load { id: C },
-                    Answer::Read {
-                        version: 2,
-                        value: 8,
-                        user: Some(0),
-                    },
-                ),
+                call(12..13, Verb::Load { id: C }, read_of_user(2, 8)),
                 call(14..15, Verb::End { id: A }, Answer::Ended(true)),
                 call(16..17, Verb::Load { id: C }, Answer::Gone),
             ],
@@ -153,16 +155,7 @@ fn linearizable_histories_are_accepted() {
         ),
         (
             "reads that see the end of one of a user's sessions before that of the other",
-            &[
-                created(),
-                call(0..1, Verb::Create { value: 5 }, issued(B, 1)),
-                call(2..3, Verb::SignIn { id: A, user: 0 }, issued(C, 1)),
-                call(4..5, Verb::SignIn { id: B, user: 0 }, issued(D, 1)),
-                call(6..15, END_USER, Answer::Sessions(2)),
-                call(7..8, Verb::Load { id: D }, Answer::Gone),
-                call(9..10, Verb::Load { id: C }, read_of_user(1, 7)),
-                call(11..12, Verb::Load { id: C }, Answer::Gone),
-            ],
+            &reads_apart,
         ),
         (
             "sessions created before and after `end_all`",

@@ -28,6 +28,16 @@ pub(crate) fn created() -> Call {
     call(0..1, Verb::Create { value: 7 }, issued(A, 1))
 }
 
+/// The calls that create two sessions and sign user 0 in to both. Their ids are then C and D.
+pub(crate) fn two_sessions_of_a_user() -> [Call; 4] {
+    [
+        created(),
+        call(0..1, Verb::Create { value: 5 }, issued(B, 1)),
+        call(2..3, Verb::SignIn { id: A, user: 0 }, issued(C, 1)),
+        call(4..5, Verb::SignIn { id: B, user: 0 }, issued(D, 1)),
+    ]
+}
+
 pub(crate) fn call(span: Range<u64>, verb: Verb, answer: Answer) -> Call {
     Call {
         called: span.start,

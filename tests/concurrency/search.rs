@@ -1,6 +1,6 @@
 //! The checker against a search that tries every order.
 
-use crate::calls::{END_USER, ENDED, SESSIONS, issued, read};
+use crate::calls::{END_USER, ENDED, SESSIONS, issued, read, read_of_user};
 use crate::history::{Answer, Call, Id, State, Verb, check, describe};
 use crate::parts::ends_several;
 use crate::support::Random;
@@ -72,15 +72,9 @@ fn random_history(random: &mut Random) -> Vec<Call> {
 
 /// Returns the model's answer in this state; an issued id gets the number `id`.
 fn answer_of(state: &mut State, verb: Verb, id: Id) -> Answer {
-    let reads = [(1, 7), (1, 9), (2, 8)].map(|(version, value)| read(version, value));
-    let reads =
-        reads.into_iter().chain(
-            [(1, 7), (1, 9), (2, 8)].map(|(version, value)| Answer::Read {
-                version,
-                value,
-                user: Some(0),
-            }),
-        );
+    let reads = [(1, 7), (1, 9), (2, 8)]
+        .into_iter()
+        .flat_map(|(version, value)| [read(version, value), read_of_user(version, value)]);
     let others = [1, 2]
         .into_iter()
         .flat_map(|version| [issued(id, version), Answer::Saved { version }]);

@@ -168,14 +168,14 @@ def put(request: Request) -> Response:
 
 
 def test_another_secret_than_the_other_workers_is_rejected(redis: RedisServer) -> None:
-    first = small(store_of(redis), secret_key=KEY_OF_WORKERS)
+    first = small(store_of(redis))
     first.create(b"")
     with pytest.raises(ValueError, match="`store`: `secret_key` has no key in common"):
         small(store_of(redis), secret_key=OTHER_KEY)
     with pytest.raises(ValueError, match="`store`: `keys` has no key in common"):
         small(store_of(redis), secret_key=None, keys=b64encode(OTHER_KEY.encode()).decode())
     # A list that shares one is accepted: that is how secrets are rotated.
-    second = small(store_of(redis), secret_key=[OTHER_KEY, KEY_OF_WORKERS])
+    second = small(store_of(redis), secret_key=[OTHER_KEY, KEY])
     assert state_of(second).state == "up"
     for cache in (first, second):
         cache.close()
@@ -187,7 +187,7 @@ def test_error_of_two_keys_with_one_number_names_the_setting(redis: RedisServer)
 
 
 def test_cause_of_an_incompatible_store_names_the_setting(redis: RedisServer) -> None:
-    first = small(store_of(redis), secret_key=KEY_OF_WORKERS)
+    first = small(store_of(redis))
     # Without an answer it starts, and sees the other keys later.
     redis.pause()
     second = small(RedisStore(redis.url, timeout=0.1), secret_key=OTHER_KEY)
@@ -199,10 +199,6 @@ def test_cause_of_an_incompatible_store_names_the_setting(redis: RedisServer) ->
     assert str(state_of(second).cause).startswith("`keys` has no key in common")
     for cache in (first, second):
         cache.close()
-
-
-KEY_OF_WORKERS = "b1mVIDAzC1D1KMQv5lTSk8dPcCh8lIbbJx3zcwOWkk4"
-"""A fixed one: keys are numbered by a hash, and random ones may collide."""
 
 
 def test_other_prefixes_share_no_session(redis: RedisServer) -> None:
